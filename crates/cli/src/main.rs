@@ -1,0 +1,2 @@
+//! Portolan.
+fn main() {}

@@ -1,0 +1,31 @@
+//! A stream and the facts about it.
+
+use std::net::SocketAddr;
+
+use portolan_core::{Endpoint, Timings};
+
+use crate::{Stream, tls};
+
+/// An established connection: the stream, and what is known about it.
+#[derive(Debug)]
+pub struct Connection {
+    /// The bytes.
+    pub stream: Stream,
+    /// The facts.
+    pub info: Info,
+}
+
+/// The facts about a connection.
+#[derive(Clone, Debug)]
+pub struct Info {
+    /// Who is at the other end. Through a proxy this is the endpoint that was asked for.
+    pub peer: Endpoint,
+    /// The address that the socket is connected to: the peer's, or its proxy's.
+    pub remote: Option<SocketAddr>,
+    /// Our own address.
+    pub local: Option<SocketAddr>,
+    /// What TLS agreed on, where there is TLS.
+    pub tls: Option<tls::Info>,
+    /// How long the establishment took, phase by phase; empty on the accepting side.
+    pub timings: Timings,
+}

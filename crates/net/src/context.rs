@@ -1,0 +1,163 @@
+//! The deadline and the observers of one operation.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use portolan_core::units::show_duration;
+use portolan_core::{Deadline, Error, Event, Kind, Phase, Timeouts, Timings, Value};
+use tokio_util::sync::CancellationToken;
+
+/// The instant now, by the clock that tests can pause.
+#[must_use]
+pub fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// Sees every [`Event`] of an operation, in order, as it happens.
+///
+/// It is called on the operation's own task and must not block.
+pub trait Observer: Send + Sync {
+    /// Takes in one event.
+    fn observe(&self, at: Instant, event: &Event);
+}
+
+/// An observer that folds what it sees into [`Timings`].
+#[derive(Debug, Default)]
+pub struct Recorder(Mutex<Timings>);
+
+impl Recorder {
+    /// What has happened so far.
+    #[must_use]
+    pub fn timings(&self) -> Timings {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Observer for Recorder {
+    fn observe(&self, at: Instant, event: &Event) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).record(at, event);
+    }
+}
+
+/// Deadline, limits and observers of one operation: an explicit argument of everything that waits.
+///
+/// Cheap to clone; a clone shares the observers and the deadline.
+#[derive(Clone)]
+pub struct Context {
+    timeouts: Timeouts,
+    deadline: Deadline,
+    observers: Vec<Arc<dyn Observer>>,
+    stopping: CancellationToken,
+}
+
+impl Context {
+    /// An operation that starts now and is bounded by `timeouts`.
+    #[must_use]
+    pub fn new(timeouts: Timeouts) -> Self {
+        Self {
+            timeouts,
+            deadline: Deadline::after_limit(now(), timeouts.operation),
+            observers: Vec::new(),
+            stopping: CancellationToken::new(),
+        }
+    }
+
+    /// Adds an observer.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observers.push(observer);
+        self
+    }
+
+    /// The same operation, to be told to stop by `token`.
+    #[must_use]
+    pub(crate) fn with_stopping(mut self, token: CancellationToken) -> Self {
+        self.stopping = token;
+        self
+    }
+
+    /// A part of this operation that may take `limit` and no longer than the whole.
+    #[must_use]
+    pub fn limited(&self, limit: Option<Duration>) -> Self {
+        let mut part = self.clone();
+        part.deadline = self.deadline.earlier(Deadline::after_limit(now(), limit));
+        part
+    }
+
+    /// The limits that the operation was started with.
+    #[must_use]
+    pub const fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
+    }
+
+    /// The end of this operation.
+    #[must_use]
+    pub const fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
+    /// Waits until a server that is shutting down asks its handlers to finish. Never, for a client.
+    pub async fn stopping(&self) {
+        self.stopping.cancelled().await;
+    }
+
+    /// Tells the observers.
+    pub fn observe(&self, event: &Event) {
+        let at = now();
+        for observer in &self.observers {
+            observer.observe(at, event);
+        }
+    }
+
+    /// Tells the observers what was learnt during `phase`.
+    pub fn fact(&self, phase: Phase, name: &'static str, value: impl Into<Value>) {
+        self.observe(&Event::Fact(phase, name, value.into()));
+    }
+
+    /// Runs `future` as `phase`, until it ends or the deadline passes: the only timer there is.
+    ///
+    /// # Errors
+    /// Those of `future`, and [`Kind::Timeout`]; each knows its phase.
+    pub async fn within<T>(
+        &self,
+        phase: Phase,
+        future: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.observe(&Event::Started(phase));
+        let started = now();
+        let result = match self.until_deadline(future).await {
+            Some(result) => result.map_err(|error| error.with_phase(phase)),
+            None => {
+                let waited = show_duration(now().saturating_duration_since(started));
+                let message = format!("no answer within {waited}");
+                Err(Error::new(Kind::Timeout, message).with_phase(phase))
+            }
+        };
+        let failure = result.as_ref().err().map(|error| format!("{error:#}"));
+        self.observe(&Event::Finished(phase, failure));
+        result
+    }
+
+    /// Runs `future` until it ends, or gives `None` once the deadline has passed.
+    pub async fn until_deadline<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        match self.deadline.instant() {
+            None => Some(future.await),
+            Some(end) => tokio::time::timeout_at(end.into(), future).await.ok(),
+        }
+    }
+
+    /// Waits for `pause`, but not beyond the deadline.
+    pub async fn sleep(&self, pause: Duration) {
+        let _ = self.until_deadline(tokio::time::sleep(pause)).await;
+    }
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context")
+            .field("timeouts", &self.timeouts)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}

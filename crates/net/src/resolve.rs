@@ -1,0 +1,74 @@
+//! Turning names into addresses.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::pin::Pin;
+
+use portolan_core::{Error, Kind};
+
+/// A resolver of host names. Portolan's DNS client implements it too.
+pub trait Resolve: Send + Sync {
+    /// The addresses of `name`, in the order of preference; never empty.
+    ///
+    /// # Errors
+    /// [`Kind::Resolve`].
+    fn resolve<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<IpAddr>, Error>> + Send + 'a>>;
+}
+
+/// The system's resolver (`getaddrinfo`): the hosts file, DNS, and whatever else is configured.
+///
+/// It runs on a thread of its own for each look-up, so a deadline ends the wait, though not the
+/// thread.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemResolver;
+
+impl Resolve for SystemResolver {
+    fn resolve<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<IpAddr>, Error>> + Send + 'a>> {
+        Box::pin(async move {
+            let question = name.to_owned();
+            let looked_up = tokio::task::spawn_blocking(move || look_up(&question)).await;
+            let answer = looked_up.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+            match answer {
+                Ok(addresses) if !addresses.is_empty() => Ok(addresses),
+                Ok(_) => Err(not_found(name)),
+                Err(error) => Err(not_found(name).with_source(NoAddress::from(&error))),
+            }
+        })
+    }
+}
+
+fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
+    let mut addresses = Vec::new();
+    for address in (name, 0).to_socket_addrs()? {
+        // One entry a socket type comes back from some systems.
+        if !addresses.contains(&address.ip()) {
+            addresses.push(address.ip());
+        }
+    }
+    Ok(addresses)
+}
+
+fn not_found(name: &str) -> Error {
+    Error::new(Kind::Resolve, format!("could not resolve {name}"))
+        .with_hint("check the spelling of the name, and the resolvers in /etc/resolv.conf")
+}
+
+/// Why the system's resolver has no address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+struct NoAddress(String);
+
+impl From<&io::Error> for NoAddress {
+    fn from(error: &io::Error) -> Self {
+        let words = error.to_string();
+        let words = words.trim_start_matches("failed to lookup address information: ");
+        Self(words.to_lowercase())
+    }
+}

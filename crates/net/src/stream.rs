@@ -1,0 +1,203 @@
+//! One stream type for all that carries bytes both ways.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+/// Bytes in both directions: TCP, a Unix socket, TLS over either, or anything else, boxed.
+///
+/// `shutdown` half-closes. Dropping closes; [`abort`](Self::abort) resets.
+pub struct Stream {
+    kind: StreamKind,
+    meter: Option<Arc<Meter>>,
+}
+
+/// The kinds that have a fast path, and one for all others.
+enum StreamKind {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Tls(Box<tokio_rustls::TlsStream<Stream>>),
+    Other(Pin<Box<dyn Io>>),
+}
+
+/// What a boxed stream can do.
+trait Io: AsyncRead + AsyncWrite + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Send> Io for T {}
+
+/// Counts the bytes that pass a stream.
+#[derive(Debug, Default)]
+pub struct Meter {
+    read: AtomicU64,
+    written: AtomicU64,
+}
+
+impl Meter {
+    /// Bytes read so far.
+    #[must_use]
+    pub fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Bytes written so far.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+}
+
+impl Stream {
+    /// A stream of any other kind.
+    pub fn boxed(io: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
+        Self::from(StreamKind::Other(Box::pin(io)))
+    }
+
+    /// Counts what passes from now on.
+    #[must_use]
+    pub fn metered(mut self, meter: Arc<Meter>) -> Self {
+        self.meter = Some(meter);
+        self
+    }
+
+    /// Closes at once: over TCP the peer gets a reset (RST) instead of an orderly end.
+    pub fn abort(self) {
+        if let Some(tcp) = self.tcp() {
+            let _ = socket2::SockRef::from(tcp).set_linger(Some(std::time::Duration::ZERO));
+        }
+    }
+
+    /// The TCP stream at the bottom, where there is one.
+    pub(crate) fn tcp(&self) -> Option<&TcpStream> {
+        match &self.kind {
+            StreamKind::Tcp(stream) => Some(stream),
+            StreamKind::Tls(stream) => stream.get_ref().0.tcp(),
+            StreamKind::Unix(_) | StreamKind::Other(_) => None,
+        }
+    }
+}
+
+impl From<StreamKind> for Stream {
+    fn from(kind: StreamKind) -> Self {
+        Self { kind, meter: None }
+    }
+}
+
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        StreamKind::Tcp(stream).into()
+    }
+}
+
+impl From<UnixStream> for Stream {
+    fn from(stream: UnixStream) -> Self {
+        StreamKind::Unix(stream).into()
+    }
+}
+
+impl From<tokio_rustls::TlsStream<Self>> for Stream {
+    fn from(stream: tokio_rustls::TlsStream<Self>) -> Self {
+        StreamKind::Tls(Box::new(stream)).into()
+    }
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.kind {
+            StreamKind::Tcp(_) => "Stream(tcp)",
+            StreamKind::Unix(_) => "Stream(unix)",
+            StreamKind::Tls(_) => "Stream(tls)",
+            StreamKind::Other(_) => "Stream(other)",
+        })
+    }
+}
+
+/// Calls the same method on whichever kind it is.
+macro_rules! each {
+    ($stream:expr, $io:ident => $call:expr) => {
+        match &mut $stream.kind {
+            StreamKind::Tcp(io) => {
+                let $io = Pin::new(io);
+                $call
+            }
+            StreamKind::Unix(io) => {
+                let $io = Pin::new(io);
+                $call
+            }
+            StreamKind::Tls(io) => {
+                let $io = Pin::new(io);
+                $call
+            }
+            StreamKind::Other(io) => {
+                let $io = io.as_mut();
+                $call
+            }
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(each!(self, io => io.poll_read(cx, buffer)))?;
+        if let Some(meter) = &self.meter {
+            let count = buffer.filled().len() - before;
+            meter.read.fetch_add(count as u64, Ordering::Relaxed);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Stream {
+    fn count_written(&self, written: io::Result<usize>) -> io::Result<usize> {
+        if let (Some(meter), Ok(count)) = (&self.meter, &written) {
+            meter.written.fetch_add(*count as u64, Ordering::Relaxed);
+        }
+        written
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(each!(self, io => io.poll_write(cx, buffer)));
+        Poll::Ready(self.count_written(written))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(each!(self, io => io.poll_write_vectored(cx, buffers)));
+        Poll::Ready(self.count_written(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.kind {
+            StreamKind::Tcp(io) => io.is_write_vectored(),
+            StreamKind::Unix(io) => io.is_write_vectored(),
+            StreamKind::Tls(io) => io.is_write_vectored(),
+            StreamKind::Other(io) => io.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, io => io.poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, io => io.poll_shutdown(cx))
+    }
+}
