@@ -197,11 +197,7 @@ impl Endpoint {
     /// The Unix stream socket at `path`.
     #[must_use]
     pub fn unix(path: impl AsRef<Path>) -> Self {
-        Self {
-            transport: Transport::Unix,
-            host: Host::Path(path.as_ref().to_owned()),
-            port: 0,
-        }
+        Self { transport: Transport::Unix, host: Host::Path(path.as_ref().to_owned()), port: 0 }
     }
 
     /// The same place over another transport.

@@ -14,8 +14,7 @@ use crate::{Endpoint, Host, HostError, Scheme, Transport};
 const PATH: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}').add(b'\\');
 /// Everything but the unreserved characters (RFC 3986 section 2.3).
-const USERINFO: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const USERINFO: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// The longest path that `sockaddr_un` holds, with its final NUL.
 const UNIX_PATH_MAX: usize = 108;
 /// The longest URL that is read; longer ones are mistakes or attacks.
@@ -59,7 +58,9 @@ pub enum UrlError {
     #[error("a {0}: URL has no path or query")]
     Path(Scheme),
     /// A Unix socket's path or name is empty, too long, or holds a NUL.
-    #[error("a unix: URL needs a path (unix:/path) or an abstract name (unix:@name) of 1 to 107 bytes")]
+    #[error(
+        "a unix: URL needs a path (unix:/path) or an abstract name (unix:@name) of 1 to 107 bytes"
+    )]
     UnixPath,
     /// A percent-encoding does not decode to UTF-8.
     #[error("a percent-encoding is not UTF-8")]
@@ -164,11 +165,7 @@ impl Url {
     /// Where to dial or to listen for this URL.
     #[must_use]
     pub fn endpoint(&self) -> Endpoint {
-        Endpoint {
-            transport: self.scheme.transport(),
-            host: self.host.clone(),
-            port: self.port,
-        }
+        Endpoint { transport: self.scheme.transport(), host: self.host.clone(), port: self.port }
     }
 
     /// Prints the URL with its user name and password, for programs that need it whole.
@@ -189,12 +186,7 @@ impl Url {
     fn print(&self, userinfo: &str) -> String {
         match self.host {
             Host::Path(_) | Host::Abstract(_) => format!("{}:{}", self.scheme, self.host),
-            _ => format!(
-                "{}://{userinfo}{}{}",
-                self.scheme,
-                self.authority(),
-                self.path_and_query
-            ),
+            _ => format!("{}://{userinfo}{}{}", self.scheme, self.authority(), self.path_and_query),
         }
     }
 

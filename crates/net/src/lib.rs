@@ -5,7 +5,7 @@
 //! [`Context`] carries the deadline and the observers of one operation and holds the only timer.
 //! A protocol is what is said on a [`Stream`]; it opens no socket of its own.
 //!
-//! ```ignore
+//! ```
 //! use portolan_core::{Error, Timeouts};
 //! use portolan_net::{Connection, Context, Dialer, Listener, serve};
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,21 +28,29 @@
 //! # server.abort();
 //! # Ok(())
 //! # }
-//! ```ignore
+//! ```
 
+mod attempts;
 mod connection;
 mod context;
 mod datagram;
+mod dial;
+mod eyeballs;
 pub mod fault;
+mod listen;
 pub mod proxy;
 mod resolve;
 mod retry;
+mod serve;
 mod stream;
 pub mod tls;
 
 pub use connection::{Connection, Info};
 pub use context::{Context, Observer, Recorder, now};
 pub use datagram::Datagram;
+pub use dial::{Dialer, Family};
+pub use listen::{Incoming, Listener};
 pub use resolve::{Resolve, SystemResolver};
 pub use retry::{Retry, retry};
+pub use serve::{Handler, serve};
 pub use stream::{Meter, Stream};

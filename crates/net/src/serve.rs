@@ -1,0 +1,89 @@
+//! Serving: a handler for every connection that comes in, until the shutdown.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use portolan_core::{Error, Event, Timeouts};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Connection, Context, Incoming, Listener, now};
+
+/// What a server does with a connection.
+///
+/// Any function from a [`Connection`] and a [`Context`] to a future is one. A handler that may go
+/// on for long ends when [`Context::stopping`] does.
+pub trait Handler: Send + Sync + 'static {
+    /// Handles one connection until it ends.
+    fn handle(
+        &self,
+        connection: Connection,
+        cx: Context,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+impl<F, Fut> Handler for F
+where
+    F: Fn(Connection, Context) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), Error>> + Send,
+{
+    fn handle(
+        &self,
+        connection: Connection,
+        cx: Context,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        self(connection, cx)
+    }
+}
+
+/// Accepts connections and hands each to `handler`, in a task of its own, until `shutdown` is
+/// ready. Then the listener is closed, handlers are told by [`Context::stopping`], and those that
+/// have not ended within the listener's drain limit are dropped.
+///
+/// The observers of the listener see [`Event::Opened`] and [`Event::Closed`] for each connection.
+pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Future<Output = ()>) {
+    let stopping = CancellationToken::new();
+    let settings = &listener.settings;
+    let timeouts = Timeouts { operation: None, ..settings.timeouts };
+    let mut cx = Context::new(timeouts).with_stopping(stopping.clone());
+    for observer in &settings.observers {
+        cx = cx.with_observer(observer.clone());
+    }
+    let drain = settings.drain;
+    let handler = Arc::new(handler);
+    let mut tasks = JoinSet::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            incoming = listener.accept() => {
+                tasks.spawn(attend(incoming, handler.clone(), cx.clone()));
+            }
+            Some(_) = tasks.join_next() => {}
+        }
+    }
+    drop(listener);
+    stopping.cancel();
+    let all = async { while tasks.join_next().await.is_some() {} };
+    Context::new(Timeouts::default()).limited(Some(drain)).until_deadline(all).await;
+}
+
+async fn attend(mut incoming: Incoming, handler: Arc<impl Handler>, cx: Context) {
+    let _slot = incoming.take_slot();
+    let started = now();
+    let meter = incoming.meter();
+    let peer = incoming.peer().clone();
+    cx.observe(&Event::Opened { peer: peer.clone() });
+    let result = match incoming.establish(&cx).await {
+        Ok(Some(connection)) => handler.handle(connection, cx.clone()).await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    cx.observe(&Event::Closed {
+        peer,
+        bytes_in: meter.read(),
+        bytes_out: meter.written(),
+        elapsed: now().saturating_duration_since(started),
+        failure: result.err().map(|error| format!("{error:#}")),
+    });
+}

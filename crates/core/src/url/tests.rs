@@ -123,8 +123,7 @@ fn any_url() -> impl Strategy<Value = String> {
                 return format!("unix:/{}", utf8_percent_encode(&host, USERINFO));
             }
             let userinfo = userinfo.map_or_else(String::new, |(user, password)| {
-                let password =
-                    password.map(|p| format!(":{}", utf8_percent_encode(&p, USERINFO)));
+                let password = password.map(|p| format!(":{}", utf8_percent_encode(&p, USERINFO)));
                 let user = utf8_percent_encode(&user, USERINFO);
                 format!("{user}{}@", password.unwrap_or_default())
             });
