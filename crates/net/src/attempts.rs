@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use portolan_core::{Attempt, Endpoint, Error, Failure, Host, Kind};
+use portolan_core::{Attempt, Endpoint, Error, Failure, Host, Kind, Phase};
 
 /// Why no address of an endpoint could be reached: the one cause that all attempts share, or each
 /// address with its own.
@@ -59,7 +59,7 @@ pub(crate) fn hint(failure: &Failure, endpoint: &Endpoint) -> String {
         K::PermissionDenied => "a local firewall or policy forbids it, or --interface needs \
                                 privilege"
             .to_owned(),
-        K::TimedOut => SILENCE.to_owned(),
+        K::TimedOut => silence(Phase::CONNECT).to_owned(),
         K::NetworkUnreachable | K::HostUnreachable => {
             "there is no route to it: check the address, the interface and the VPN".to_owned()
         }
@@ -76,6 +76,12 @@ pub(crate) fn hint(failure: &Failure, endpoint: &Endpoint) -> String {
     }
 }
 
-/// What to do about a peer that says nothing at all when it is dialled.
-pub(crate) const SILENCE: &str = "packets are dropped on the way: a firewall, a wrong address, or \
-                                  the host is down";
+/// What to do about somebody who says nothing at all in this phase of a dial.
+pub(crate) const fn silence(phase: Phase) -> &'static str {
+    match phase {
+        Phase::RESOLVE => "the resolver does not answer: check /etc/resolv.conf and the network",
+        Phase::PROXY => "the proxy took the connection and does not answer: is it one, and alive?",
+        Phase::TLS => "it took the connection and does not answer the handshake: does it speak TLS?",
+        _ => "packets are dropped on the way: a firewall, a wrong address, or the host is down",
+    }
+}

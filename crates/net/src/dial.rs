@@ -12,7 +12,7 @@ use portolan_core::{
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
-use crate::attempts::{hint, no_connection};
+use crate::attempts::{hint, no_connection, silence};
 use crate::eyeballs::{interleave, race};
 use crate::proxy::{Proxies, tunnel};
 use crate::tls::Tls;
@@ -34,12 +34,15 @@ struct Settings {
     source: Option<IpAddr>,
     interface: Option<String>,
     overrides: Vec<((Host, u16), IpAddr)>,
-    detours: Vec<((Host, u16), (Host, u16))>,
+    detours: Vec<(Place, Place)>,
     resolver: Arc<dyn Resolve>,
     proxies: Proxies,
     tls: Tls,
     keepalive: Duration,
 }
+
+/// A host and a port, of which either may be left open.
+pub type Place = (Option<Host>, Option<u16>);
 
 /// Which address families may be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,9 +119,10 @@ impl Dialer {
         self.with(|settings| settings.overrides.push(((host, port), address)))
     }
 
-    /// Dials `to` whenever `from` is asked for; TLS still verifies the name that was asked for.
+    /// Dials `to` whenever `from` is asked for: an empty part of `from` matches any, an empty part
+    /// of `to` changes nothing. TLS still verifies the name that was asked for.
     #[must_use]
-    pub fn with_detour(self, from: (Host, u16), to: (Host, u16)) -> Self {
+    pub fn with_detour(self, from: Place, to: Place) -> Self {
         self.with(|settings| settings.detours.push((from, to)))
     }
 
@@ -181,6 +185,10 @@ impl Dialer {
         let failed = |error: Error| {
             let mut attempts = recorder.timings().attempts().to_vec();
             attempts.retain(|attempt| attempt.failure.is_some());
+            let error = match (error.kind(), error.hint(), error.phase()) {
+                (Kind::Timeout, None, Some(phase)) => error.with_hint(silence(phase)),
+                _ => error,
+            };
             error.with_endpoint(endpoint).with_attempts(attempts)
         };
         let mut connection = self.establish(endpoint, proxy, &cx).await.map_err(failed)?;
@@ -365,10 +373,13 @@ impl Dialer {
 
     fn detour(&self, endpoint: &Endpoint) -> Endpoint {
         let mut detour = endpoint.clone();
-        let place = (endpoint.host.clone(), endpoint.port);
-        if let Some((_, (host, port))) = self.0.detours.iter().find(|(from, _)| *from == place) {
-            detour.host = host.clone();
-            detour.port = *port;
+        let is_asked = |(from, _): &&(Place, Place)| {
+            from.0.as_ref().is_none_or(|host| *host == endpoint.host)
+                && from.1.is_none_or(|port| port == endpoint.port)
+        };
+        if let Some((_, (host, port))) = self.0.detours.iter().find(is_asked) {
+            detour.host = host.clone().unwrap_or(detour.host);
+            detour.port = port.unwrap_or(detour.port);
         }
         detour
     }

@@ -48,7 +48,7 @@ pub mod tls;
 pub use connection::{Connection, Info};
 pub use context::{Context, Observer, Recorder, now};
 pub use datagram::Datagram;
-pub use dial::{Dialer, Family};
+pub use dial::{Dialer, Family, Place};
 pub use listen::{Incoming, Listener};
 pub use resolve::{Resolve, SystemResolver};
 pub use retry::{Retry, retry};

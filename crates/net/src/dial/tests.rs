@@ -97,8 +97,8 @@ async fn overrides_and_detours_lead_elsewhere() {
     let dialer = Dialer::new().with_resolver(table());
     let overridden = dialer.clone().with_override(name.clone(), port, [127, 0, 0, 1].into());
     assert!(overridden.dial(&endpoint("nowhere.test", port), &cx()).await.is_ok());
-    let there = (Host::parse("four.test").unwrap(), port);
-    let detoured = dialer.with_detour((name, 443), there);
+    let there = (Some(Host::parse("four.test").unwrap()), Some(port));
+    let detoured = dialer.with_detour((Some(name), None), there);
     assert!(detoured.dial(&endpoint("nowhere.test", 443), &cx()).await.is_ok());
 }
 

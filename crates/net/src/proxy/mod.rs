@@ -9,6 +9,12 @@ use crate::{Context, Stream};
 pub struct Proxies;
 
 impl Proxies {
+    /// No proxy.
+    #[must_use]
+    pub fn none() -> Self {
+        Self
+    }
+
     /// For a URL.
     #[must_use]
     pub fn for_url(&self, _url: &Url) -> Option<&Url> {

@@ -28,7 +28,7 @@ impl Tls {
         _host: &Host,
         _cx: &Context,
     ) -> Result<(Stream, Info), Error> {
-        Ok((stream, Info {}))
+        Ok((stream, Info { alpn: None }))
     }
 }
 
@@ -39,10 +39,19 @@ pub struct Server;
 impl Server {
     /// Handshake.
     pub async fn accept(&self, stream: Stream, _cx: &Context) -> Result<(Stream, Info), Error> {
-        Ok((stream, Info {}))
+        Ok((stream, Info { alpn: None }))
     }
 }
 
 /// Facts.
 #[derive(Clone, Debug)]
-pub struct Info {}
+pub struct Info {
+    /// ALPN.
+    pub alpn: Option<String>,
+}
+
+/// Stub.
+#[must_use]
+pub fn refused_by_alert(_error: &std::io::Error) -> Option<Error> {
+    None
+}

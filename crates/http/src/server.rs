@@ -1,0 +1,87 @@
+//! The server: axum's routes on any listener.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use portolan_core::{Error, Kind};
+use portolan_net::{Connection, Context, Handler, Listener, Stream, serve};
+use tower::ServiceExt;
+
+/// Answers HTTP/1.1 and HTTP/2 requests with axum's routes.
+///
+/// Each request carries the [`portolan_net::Info`] of its connection as an extension.
+///
+/// # Defaults
+/// 30 s for the head of a request, 64 KiB for its size, 256 HTTP/2 streams a connection.
+#[derive(Clone)]
+pub struct Server {
+    routes: Router,
+    builder: auto::Builder<TokioExecutor>,
+}
+
+impl Server {
+    /// A server of these routes.
+    #[must_use]
+    pub fn new(routes: Router) -> Self {
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(Duration::from_secs(30))
+            .max_buf_size(64 * 1024)
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(256)
+            .max_header_list_size(64 * 1024);
+        Self { routes, builder }
+    }
+
+    /// Serves until `shutdown` is ready; then requests in flight are finished, within the
+    /// listener's drain limit.
+    pub async fn serve(self, listener: Listener, shutdown: impl Future<Output = ()>) {
+        serve(listener, self, shutdown).await;
+    }
+}
+
+impl Handler for Server {
+    async fn handle(&self, connection: Connection, cx: Context) -> Result<(), Error> {
+        let Connection { stream, info } = connection;
+        let routes = self.routes.clone().map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(info.clone());
+            request.map(Body::new)
+        });
+        let service = TowerToHyperService::new(routes);
+        let exchange = self.builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let mut exchange = std::pin::pin!(exchange);
+        let ended = tokio::select! {
+            ended = exchange.as_mut() => ended,
+            () = cx.stopping() => {
+                exchange.as_mut().graceful_shutdown();
+                exchange.await
+            }
+        };
+        ended.map_err(|error| {
+            Error::new(Kind::Protocol, "could not finish the exchange").with_source(error)
+        })
+    }
+}
+
+/// Hands the connection of `request` to `then` once the response has switched protocols: after a
+/// 101, or after a 2xx to CONNECT. Until then, and if it never does, nothing happens.
+pub fn upgrade<F, Fut>(request: Request<Body>, then: F)
+where
+    F: FnOnce(Stream) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send,
+{
+    tokio::spawn(async move {
+        if let Ok(upgraded) = hyper::upgrade::on(request).await {
+            then(Stream::boxed(TokioIo::new(upgraded))).await;
+        }
+    });
+}

@@ -1,0 +1,102 @@
+//! What the client learns by watching the bytes of its stream: when the request was out, and what
+//! the peer said first.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use portolan_net::Stream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+
+/// How much of the peer's first words is kept.
+const GREETING_MAX: usize = 64;
+
+/// A stream that is watched.
+pub(crate) struct Watched {
+    stream: Stream,
+    watch: Arc<Watch>,
+    /// Written, but not flushed yet.
+    is_dirty: bool,
+}
+
+/// What was seen.
+#[derive(Default)]
+pub(crate) struct Watch {
+    flushed: Notify,
+    greeting: Mutex<Vec<u8>>,
+}
+
+impl Watched {
+    pub(crate) const fn new(stream: Stream, watch: Arc<Watch>) -> Self {
+        Self { stream, watch, is_dirty: false }
+    }
+}
+
+impl Watch {
+    /// Waits until what was written has been handed to the system.
+    pub(crate) async fn flushed(&self) {
+        self.flushed.notified().await;
+    }
+
+    /// The first bytes that the peer sent.
+    pub(crate) fn greeting(&self) -> Vec<u8> {
+        self.greeting.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn heard(&self, bytes: &[u8]) {
+        let mut greeting = self.greeting.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = GREETING_MAX - greeting.len();
+        greeting.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        self.watch.heard(&buffer.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.is_dirty = true;
+        Pin::new(&mut self.stream).poll_write(cx, buffer)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.is_dirty = true;
+        Pin::new(&mut self.stream).poll_write_vectored(cx, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        if std::mem::take(&mut self.is_dirty) {
+            self.watch.flushed.notify_one();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
