@@ -1,1 +1,22 @@
-//! Portolan.
+//! Real local servers, one of each protocol, with faults on demand.
+//!
+//! A [`Lab`] runs on loopback, mints its own certificate authority at each start, and stops when
+//! it is dropped; many can run side by side. It prints nothing.
+//!
+//! ```
+//! use portolan_lab::Lab;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let lab = Lab::builder().only(["tcp", "http"]).start().await?;
+//! let url = lab.url("http").ok_or("http was not started")?;
+//! assert_eq!(url.host().to_string(), "127.0.0.1");
+//! # Ok(())
+//! # }
+//! ```
+
+mod authority;
+mod lab;
+mod servers;
+
+pub use lab::{Builder, Lab, Ports, Server};

@@ -77,11 +77,13 @@ pub(crate) fn hint(failure: &Failure, endpoint: &Endpoint) -> String {
 }
 
 /// What to do about somebody who says nothing at all in this phase of a dial.
-pub(crate) const fn silence(phase: Phase) -> &'static str {
+pub(crate) fn silence(phase: Phase) -> &'static str {
     match phase {
         Phase::RESOLVE => "the resolver does not answer: check /etc/resolv.conf and the network",
         Phase::PROXY => "the proxy took the connection and does not answer: is it one, and alive?",
-        Phase::TLS => "it took the connection and does not answer the handshake: does it speak TLS?",
+        Phase::TLS => {
+            "it took the connection and does not answer the handshake: does it speak TLS?"
+        }
         _ => "packets are dropped on the way: a firewall, a wrong address, or the host is down",
     }
 }

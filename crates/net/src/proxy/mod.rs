@@ -15,6 +15,11 @@ impl Proxies {
         Self
     }
 
+    /// All.
+    pub fn all(_u: Url) -> Result<Self, Error> {
+        Ok(Self)
+    }
+
     /// For a URL.
     #[must_use]
     pub fn for_url(&self, _url: &Url) -> Option<&Url> {

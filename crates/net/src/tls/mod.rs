@@ -28,7 +28,7 @@ impl Tls {
         _host: &Host,
         _cx: &Context,
     ) -> Result<(Stream, Info), Error> {
-        Ok((stream, Info { alpn: None }))
+        Ok((stream, Info { alpn: None, chain: Vec::new(), distrust: None }))
     }
 }
 
@@ -39,7 +39,7 @@ pub struct Server;
 impl Server {
     /// Handshake.
     pub async fn accept(&self, stream: Stream, _cx: &Context) -> Result<(Stream, Info), Error> {
-        Ok((stream, Info { alpn: None }))
+        Ok((stream, Info { alpn: None, chain: Vec::new(), distrust: None }))
     }
 }
 
@@ -48,6 +48,45 @@ impl Server {
 pub struct Info {
     /// ALPN.
     pub alpn: Option<String>,
+    /// Chain.
+    pub chain: Vec<Certificate>,
+    /// Distrust.
+    pub distrust: Option<String>,
+}
+
+/// Certificate.
+#[derive(Clone, Debug)]
+pub struct Certificate;
+
+impl Certificate {
+    /// Days.
+    #[must_use]
+    pub fn days_left(&self, _now: std::time::SystemTime) -> i64 {
+        0
+    }
+}
+
+/// Identity.
+#[derive(Clone, Debug)]
+pub struct Identity;
+
+impl Identity {
+    /// PEM.
+    pub fn from_pem(_a: &str, _b: &str) -> Result<Self, Error> {
+        Ok(Self)
+    }
+}
+
+impl Server {
+    /// New.
+    pub fn new(_i: Identity) -> Result<Self, Error> {
+        Ok(Self)
+    }
+    /// ALPN
+    #[must_use]
+    pub fn with_alpn(self, _a: &[&str]) -> Self {
+        self
+    }
 }
 
 /// Stub.
