@@ -1,0 +1,99 @@
+//! From what happened to what to do.
+
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::join_all;
+use portolan_core::units::show_duration;
+use portolan_core::{Attempt, Error, Failure, Kind, Phase, Scheme, Timeouts, Timings, Url};
+use portolan_net::{Context, Dialer, tls};
+
+use crate::Answer;
+
+/// Certificates with fewer days left are worth a note.
+const DAYS_WORTH_A_NOTE: i64 = 15;
+/// How long a neighbouring port may take to answer.
+const NEIGHBOUR_LIMIT: Duration = Duration::from_millis(500);
+
+/// What works, but should be known.
+pub(crate) fn notes(answer: &Answer, timings: &Timings, now: SystemTime) -> Vec<String> {
+    let mut notes = answer.notes.clone();
+    notes.extend(fallback(timings.attempts()));
+    if let Some(tls) = &answer.tls {
+        notes.extend(tls.distrust.as_ref().map(|reason| format!("not verified: {reason}")));
+        notes.extend(expires_soon(tls, now));
+    }
+    if timings.retries() > 0 {
+        notes.push(format!("worked after {} failed tries", timings.retries()));
+    }
+    notes
+}
+
+/// One family failed and the other answered: `IPv6 timed out; IPv4 answered in 12 ms`.
+fn fallback(attempts: &[Attempt]) -> Option<String> {
+    let won = attempts.iter().find(|attempt| attempt.failure.is_none())?;
+    let lost = attempts.iter().find(|attempt| {
+        attempt.failure.is_some() && attempt.address.is_ipv6() != won.address.is_ipv6()
+    })?;
+    let (family, other) = if won.address.is_ipv6() { ("IPv6", "IPv4") } else { ("IPv4", "IPv6") };
+    let failure = words(lost.failure.as_ref()?);
+    let elapsed = show_duration(won.elapsed);
+    Some(format!("{other} {failure}; {family} answered in {elapsed}"))
+}
+
+fn words(failure: &Failure) -> &str {
+    match failure.kind {
+        io::ErrorKind::TimedOut => "timed out",
+        io::ErrorKind::ConnectionRefused => "refused",
+        _ => &failure.words,
+    }
+}
+
+fn expires_soon(tls: &tls::Info, now: SystemTime) -> Option<String> {
+    let days = tls.chain.first()?.days_left(now);
+    match days {
+        0 => Some("the certificate expires today".to_owned()),
+        1 => Some("the certificate expires tomorrow".to_owned()),
+        2..DAYS_WORTH_A_NOTE => Some(format!("the certificate expires in {days} days")),
+        _ => None,
+    }
+}
+
+/// Gives an error the best hint there is: one that needs a second look at the peer, or else the
+/// one that it has.
+pub(crate) async fn advise(error: Error, url: &Url, dialer: &Dialer) -> Error {
+    let is_unreached = matches!(error.kind(), Kind::Connect | Kind::Timeout)
+        && error.phase() == Some(Phase::CONNECT)
+        && dialer.proxy_for(url).is_none();
+    if is_unreached && let Some(open) = open_neighbour(url, dialer).await {
+        let failure = if error.kind() == Kind::Timeout { "does not answer" } else { "refused" };
+        return error.with_hint(format!("port {} {failure}; {open} is open", url.port()));
+    }
+    error
+}
+
+/// The first of the ports where the same service might be instead, if it is open.
+async fn open_neighbour(url: &Url, dialer: &Dialer) -> Option<u16> {
+    let attempts = neighbours(url.scheme()).iter().filter(|port| **port != url.port()).map(
+        |port| async move {
+            let mut endpoint = url.endpoint();
+            endpoint.transport = portolan_core::Transport::Tcp;
+            endpoint.port = *port;
+            let cx = Context::new(Timeouts::default()).limited(Some(NEIGHBOUR_LIMIT));
+            dialer.dial(&endpoint, &cx).await.ok().map(|_| *port)
+        },
+    );
+    join_all(attempts).await.into_iter().flatten().next()
+}
+
+/// Where a service of this scheme is often found.
+const fn neighbours(scheme: Scheme) -> &'static [u16] {
+    match scheme {
+        Scheme::Http | Scheme::Ws => &[80, 443, 8080],
+        Scheme::Https | Scheme::Wss => &[443, 80, 8443],
+        Scheme::Smtp | Scheme::Smtps => &[587, 465, 25],
+        Scheme::Ftp | Scheme::Ftps => &[21, 990],
+        Scheme::DnsTcp | Scheme::DnsTls => &[853, 53],
+        _ => &[],
+    }
+}
