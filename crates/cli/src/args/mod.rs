@@ -30,9 +30,9 @@ use crate::exit;
     subcommand_value_name = "VERB",
     subcommand_help_heading = "Verbs",
     after_help = "Examples:
-  portolan probe                        start every server on loopback and probe them all
-  portolan probe https://example.org    is it up, how fast is each layer, what is broken
-  portolan lab                          the servers alone, to try other programs on",
+  portolan probe                        # start every server on loopback and probe them all
+  portolan probe https://example.org    # is it up, how fast is each layer, what is broken
+  portolan lab                          # the servers alone, to try other programs on",
     after_long_help = long_help()
 )]
 pub struct Cli {

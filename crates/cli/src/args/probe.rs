@@ -13,7 +13,7 @@ use super::values::{interval, listen_address, target};
 /// What to probe, and what to expect.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
-  portolan probe                                     every server of the lab
+  portolan probe    # every server of the lab
   portolan probe https://example.org tcp://db:5432
   portolan probe https://example.org --expect 'status=200,cert-days>14'
   portolan probe --from-file targets.txt --concurrency 200 --json
