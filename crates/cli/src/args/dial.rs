@@ -7,7 +7,7 @@ use clap::Args;
 use portolan::{Error, Url};
 
 use super::tls::TlsArgs;
-use super::values::{ConnectTo, ResolveTo, duration, interface, proxy};
+use super::values::{ConnectTo, ResolveTo, address, duration, interface, number, proxy};
 
 /// How to connect.
 #[derive(Args, Clone, Debug)]
@@ -23,7 +23,7 @@ pub struct DialArgs {
     #[arg(long, value_name = "DUR", value_parser = duration)]
     pub idle_timeout: Option<Duration>,
     /// Try again this often after a failure that may pass
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = |n: &str| number::<u32>(n, 0..=1000))]
     pub retry: u32,
     /// Pause before the first retry; it doubles for each further one, and is jittered
     #[arg(long, value_name = "DUR", default_value = "500ms", value_parser = duration)]
@@ -41,7 +41,7 @@ pub struct DialArgs {
     #[arg(long, value_name = "HOST:PORT:HOST:PORT")]
     pub connect_to: Vec<ConnectTo>,
     /// Connect from this local address
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub source: Option<IpAddr>,
     /// Connect through this network interface
     #[arg(long, value_name = "NAME", value_parser = interface)]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::values::number;
+
 /// Which servers to start, and how they misbehave.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
@@ -19,9 +21,9 @@ pub struct LabArgs {
     #[arg(
         long,
         value_name = "N",
-        default_value_t = 7000,
+        default_value = "7000",
         conflicts_with = "ports",
-        value_parser = clap::value_parser!(u16).range(1..=64_000)
+        value_parser = |n: &str| number::<u16>(n, 1..=64_000)
     )]
     pub port_base: u16,
     /// Take any free ports
@@ -30,11 +32,20 @@ pub struct LabArgs {
     /// Write the certificate of the lab's authority to this file
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// Misbehave, as [WHERE:]ACTION[,ACTION…] says; can be repeated
-    #[arg(long, value_name = "FAULT")]
+    /// How the servers misbehave.
+    #[arg(
+        long,
+        value_name = "FAULT",
+        help = "Misbehave, as [WHERE:]ACTION[,ACTION…] says; can be repeated"
+    )]
     pub fault: Vec<String>,
     /// Choose which shares of connections are struck, and how: the same seed, the same faults
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "0",
+        value_parser = |n: &str| number::<u64>(n, 0..=u64::MAX)
+    )]
     pub seed: u64,
 }
 

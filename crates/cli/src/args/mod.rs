@@ -81,11 +81,23 @@ Configuration:
 
 #[cfg(test)]
 mod tests {
+    use clap::FromArgMatches;
+
     use super::*;
 
     #[test]
     fn the_definition_is_sound() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn the_definition_fills_the_structs() {
+        let lines = ["probe --concurrency 3 --retry 2", "lab --seed 7", "completions fish", "man"];
+        for line in lines {
+            let argv = std::iter::once("portolan").chain(line.split(' '));
+            let matches = command().try_get_matches_from(argv).unwrap();
+            assert!(Cli::from_arg_matches(&matches).is_ok(), "{line}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use clap::Args;
 use portolan::Url;
 
 use super::dial::DialArgs;
-use super::values::{interval, listen_address, target};
+use super::values::{interval, listen_address, number, target};
 
 /// What to probe, and what to expect.
 #[derive(Args, Clone, Debug)]
@@ -35,12 +35,7 @@ pub struct ProbeArgs {
     #[arg(long, value_name = "FILE")]
     pub from_file: Option<PathBuf>,
     /// Probe at most this many at once
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 16,
-        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=10_000)
-    )]
+    #[arg(long, value_name = "N", default_value = "16", value_parser = |n: &str| number::<usize>(n, 1..=10_000))]
     pub concurrency: usize,
     /// How to connect.
     #[command(flatten)]

@@ -1,6 +1,8 @@
 //! Values of arguments that need reading, without any I/O.
 
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -23,6 +25,20 @@ pub(crate) fn interval(text: &str) -> Result<Duration, &'static str> {
         Ok(duration) if duration >= Duration::from_millis(1) => Ok(duration),
         _ => Err("not a duration of at least 1ms, such as 30s"),
     }
+}
+
+/// Reads a number between two others.
+pub(crate) fn number<T: FromStr + PartialOrd + Display>(
+    text: &str,
+    range: RangeInclusive<T>,
+) -> Result<T, String> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("not a number from {} to {}", range.start(), range.end()))
+}
+
+/// Reads an IP address.
+pub(crate) fn address(text: &str) -> Result<IpAddr, &'static str> {
+    text.parse().map_err(|_| "not an address such as 192.0.2.1 or 2001:db8::1")
 }
 
 /// Reads a URL; `host:port` is one of TCP.
@@ -212,6 +228,10 @@ mod tests {
 
     #[test]
     fn small_values() {
+        assert_eq!(number("3", 1..=3), Ok(3));
+        assert_eq!(number("4", 1..=3).unwrap_err(), "not a number from 1 to 3");
+        assert!(number::<u8>("three", 1..=3).is_err());
+        assert!(address("::1").is_ok() && address("localhost").is_err());
         assert_eq!(listen_address(":9100").unwrap().to_string(), "127.0.0.1:9100");
         assert_eq!(listen_address("[::]:1").unwrap().to_string(), "[::]:1");
         assert!(listen_address("9100x").is_err());
