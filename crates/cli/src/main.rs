@@ -1,2 +1,7 @@
-//! Portolan.
-fn main() {}
+//! The command `portolan`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    portolan_cli::main(std::env::args_os().collect()).into()
+}

@@ -1,1 +1,23 @@
-//! Portolan.
+//! Every network protocol, from either end, at any scale.
+//!
+//! This crate is the face of the house: the shared values stand at its root, and one module each
+//! stands for the network floor, for every protocol and for every engine. It holds nothing of its
+//! own.
+//!
+//! ```
+//! use portolan::{Scheme, Url};
+//!
+//! let url: Url = "https://user:secret@example.org/".parse()?;
+//! assert_eq!(url.scheme(), Scheme::Https);
+//! assert_eq!(url.to_string(), "https://***@example.org/");
+//! # Ok::<(), portolan::UrlError>(())
+//! ```
+
+pub use portolan_core::{
+    Attempt, Backoff, Blame, Deadline, Direction, Endpoint, Error, Event, Failure, Host, HostError,
+    Kind, Phase, Scheme, Span, Timeouts, Timings, Transport, Url, UrlError, Value, redact, units,
+};
+pub use portolan_http as http;
+pub use portolan_lab as lab;
+pub use portolan_net as net;
+pub use portolan_probe as probe;

@@ -1,0 +1,151 @@
+//! Which flags can apply to which schemes. One that cannot is refused, never ignored.
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+use portolan::{Error, Kind, Scheme, Transport, Url};
+
+/// What must carry a scheme for a flag to apply to it.
+#[derive(Clone, Copy)]
+enum Needs {
+    Ip,
+    /// A stream over IP: what goes through a proxy.
+    Tcp,
+    /// TLS from the first byte, by STARTTLS, or inside QUIC.
+    Tls,
+}
+
+impl Needs {
+    const fn fits(self, scheme: Scheme) -> bool {
+        let transport = scheme.transport();
+        match self {
+            Self::Ip => transport.is_inet(),
+            Self::Tcp => matches!(transport, Transport::Tcp | Transport::Tls),
+            Self::Tls => {
+                matches!(transport, Transport::Tls)
+                    || matches!(scheme, Scheme::Ftp | Scheme::Smtp | Scheme::DnsQuic)
+            }
+        }
+    }
+}
+
+/// The flags that do not apply everywhere.
+const FLAGS: [(&str, Needs); 18] = [
+    ("ipv4", Needs::Ip),
+    ("ipv6", Needs::Ip),
+    ("resolve", Needs::Ip),
+    ("connect-to", Needs::Ip),
+    ("source", Needs::Ip),
+    ("interface", Needs::Ip),
+    ("proxy", Needs::Tcp),
+    ("noproxy", Needs::Tcp),
+    ("cacert", Needs::Tls),
+    ("cert", Needs::Tls),
+    ("key", Needs::Tls),
+    ("insecure", Needs::Tls),
+    ("sni", Needs::Tls),
+    ("alpn", Needs::Tls),
+    ("tls-min", Needs::Tls),
+    ("tls-max", Needs::Tls),
+    ("pin", Needs::Tls),
+    ("keylog", Needs::Tls),
+];
+
+/// The flags that were given on the command line: those of the environment and of the
+/// configuration are defaults, and apply where they can.
+#[derive(Clone, Debug, Default)]
+pub struct Given(Vec<String>);
+
+impl Given {
+    /// The flags in `matches`, of the command and of its verb.
+    #[must_use]
+    pub fn new(matches: &ArgMatches) -> Self {
+        let verb = matches.subcommand().map_or(matches, |(_, verb)| verb);
+        let is_given = |id: &&str| verb.value_source(id) == Some(ValueSource::CommandLine);
+        Self(verb.ids().map(clap::Id::as_str).filter(is_given).map(flag_name).collect())
+    }
+
+    /// Whether the flag of this name, without dashes, was given.
+    #[must_use]
+    pub fn contains(&self, flag: &str) -> bool {
+        self.0.iter().any(|given| given == flag)
+    }
+
+    /// Refuses a flag that fits none of the targets. Without targets, every flag fits.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`].
+    pub fn check(&self, targets: &[Url]) -> Result<(), Error> {
+        if targets.is_empty() {
+            return Ok(());
+        }
+        let is_misfit = |needs: Needs| !targets.iter().any(|target| needs.fits(target.scheme()));
+        let misfit = FLAGS.iter().find(|(flag, needs)| self.contains(flag) && is_misfit(*needs));
+        misfit.map_or(Ok(()), |(flag, needs)| Err(refusal(flag, *needs, targets)))
+    }
+}
+
+/// The name of the flag that is the field `id` of its struct.
+fn flag_name(id: &str) -> String {
+    id.replace('_', "-")
+}
+
+fn refusal(flag: &str, needs: Needs, targets: &[Url]) -> Error {
+    let mut schemes: Vec<_> = targets.iter().map(Url::scheme).collect();
+    schemes.sort_unstable();
+    schemes.dedup();
+    let targets: Vec<_> = schemes.iter().map(|scheme| format!("{scheme}:")).collect();
+    let fitting = Scheme::ALL.into_iter().filter(|scheme| needs.fits(*scheme));
+    let fitting: Vec<_> = fitting.map(Scheme::name).collect();
+    Error::new(
+        Kind::Usage,
+        format!(
+            "--{flag} does not apply to {} targets; it fits {}",
+            targets.join(" and "),
+            fitting.join(", ")
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args;
+
+    fn check(line: &str, targets: &[&str]) -> Result<(), String> {
+        let matches = args::command().try_get_matches_from(line.split(' ')).unwrap();
+        let targets: Vec<Url> = targets.iter().map(|url| url.parse().unwrap()).collect();
+        Given::new(&matches).check(&targets).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_flag_that_fits_no_target_is_refused() {
+        let refused = check("portolan probe --cacert ca.pem", &["tcp:1", "unix:/a", "tcp:2"]);
+        let sentence = refused.unwrap_err();
+        let start = "--cacert does not apply to tcp: and unix: targets; it fits tls, https, wss,";
+        assert!(sentence.starts_with(start), "{sentence}");
+        assert!(check("portolan probe -4", &["unix:/a"]).unwrap_err().starts_with("--ipv4 "));
+        assert!(check("portolan probe --proxy http://p", &["udp:1"]).is_err());
+    }
+
+    #[test]
+    fn a_flag_that_fits_one_target_is_accepted() {
+        assert_eq!(check("portolan probe -k", &["tcp:1", "https://a.test"]), Ok(()));
+        assert_eq!(check("portolan probe --retry 2 -v", &["unix:/a"]), Ok(()));
+        assert_eq!(check("portolan probe --cacert ca.pem -6", &[]), Ok(()));
+    }
+
+    #[test]
+    fn every_flag_of_tls_and_of_the_table_is_known() {
+        let command = args::command();
+        let probe = command.find_subcommand("probe").unwrap();
+        let flags: Vec<_> =
+            probe.get_arguments().filter(|flag| flag.get_long().is_some()).collect();
+        for flag in flags.iter().filter(|flag| flag.get_help_heading() == Some("TLS")) {
+            let name = flag.get_long().unwrap();
+            assert!(FLAGS.iter().any(|(flag, _)| *flag == name), "{name}");
+        }
+        for (name, _) in FLAGS {
+            assert!(flags.iter().any(|flag| flag.get_long() == Some(name)), "{name}");
+        }
+    }
+}

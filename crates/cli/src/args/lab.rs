@@ -1,0 +1,58 @@
+//! The arguments of `lab`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::values::number;
+
+/// Which servers to start, and how they misbehave.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  portolan lab
+  portolan lab --only http,https --ports ephemeral --json
+  portolan lab --fault 'http: latency=200ms,jitter=50ms' --seed 7
+  portolan lab --ca ca.pem & curl --cacert ca.pem https://localhost:7443/")]
+pub struct LabArgs {
+    /// Start only these servers, such as tcp,https [default: all]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Count the ports from here: at 7000, http is on 7080 and https on 7443
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "7000",
+        conflicts_with = "ports",
+        value_parser = |n: &str| number::<u16>(n, 1..=64_000)
+    )]
+    pub port_base: u16,
+    /// Take any free ports
+    #[arg(long, value_name = "KIND", value_enum, conflicts_with = "port_base")]
+    pub ports: Option<Ports>,
+    /// Write the certificate of the lab's authority to this file
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// How the servers misbehave.
+    #[arg(
+        long,
+        value_name = "FAULT",
+        help = "Misbehave, as [WHERE:]ACTION[,ACTION…] says; can be repeated"
+    )]
+    pub fault: Vec<String>,
+    /// Choose which shares of connections are struck, and how: the same seed, the same faults
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "0",
+        value_parser = |n: &str| number::<u64>(n, 0..=u64::MAX)
+    )]
+    pub seed: u64,
+}
+
+/// Ports other than the usual ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Ports {
+    /// Any free ports.
+    #[value(help = None)]
+    Ephemeral,
+}

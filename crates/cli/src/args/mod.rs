@@ -1,0 +1,113 @@
+//! What may be typed: one definition, from which parsing, help, completions, manual pages and the
+//! reference come. Nothing here does anything.
+
+pub mod applies;
+pub mod completions;
+pub mod dial;
+pub mod lab;
+pub mod man;
+pub mod output;
+pub mod probe;
+pub mod tls;
+pub mod values;
+
+use clap::{Command, CommandFactory, Parser, Subcommand};
+
+use self::completions::CompletionsArgs;
+use self::lab::LabArgs;
+use self::man::ManArgs;
+use self::output::OutputArgs;
+use self::probe::ProbeArgs;
+use crate::exit;
+
+/// Every network protocol, from either end.
+#[derive(Debug, Parser)]
+#[command(
+    name = "portolan",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    subcommand_value_name = "VERB",
+    subcommand_help_heading = "Verbs",
+    after_help = "Examples:
+  portolan probe                        # start every server on loopback and probe them all
+  portolan probe https://example.org    # is it up, how fast is each layer, what is broken
+  portolan lab                          # the servers alone, to try other programs on",
+    after_long_help = long_help()
+)]
+pub struct Cli {
+    /// Output and configuration.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Is it up, how fast is each layer, and if not, which layer is broken and what to do
+    Probe(Box<ProbeArgs>),
+    /// Start every server on loopback, with faults on demand
+    Lab(LabArgs),
+    /// Print a shell's completions
+    Completions(CompletionsArgs),
+    /// Print the manual page
+    Man(ManArgs),
+}
+
+/// The definition of the whole command line.
+#[must_use]
+pub fn command() -> Command {
+    // As with curl, the last of a flag that is given twice counts.
+    Cli::command().mut_subcommands(|verb| verb.args_override_self(true)).args_override_self(true)
+}
+
+/// What holds for every verb: configuration and exit codes.
+fn long_help() -> String {
+    let codes = exit::CODES.map(|(code, meaning)| format!("  {code:>3}  {meaning}"));
+    format!("{CONFIGURATION}\n\nExit codes:\n{}", codes.join("\n"))
+}
+
+const CONFIGURATION: &str = "\
+Configuration:
+  Every flag can have another default. On the command line it counts most, then in the variable
+  PORTOLAN_FLAG_NAME, then in $XDG_CONFIG_HOME/portolan/config.toml (else ~/.config):
+
+    connect-timeout = \"5s\"      # for every verb that has the flag
+    [probe]                     # for one verb
+    expect = [\"status=200\"]";
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn the_definition_fills_the_structs() {
+        let lines = ["probe --concurrency 3 --retry 2", "lab --seed 7", "completions fish", "man"];
+        for line in lines {
+            let argv = std::iter::once("portolan").chain(line.split(' '));
+            let matches = command().try_get_matches_from(argv).unwrap();
+            assert!(Cli::from_arg_matches(&matches).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_flag_has_a_short_help_of_one_line() {
+        for verb in command().get_subcommands() {
+            for flag in verb.get_arguments() {
+                let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
+                assert!(!help.is_empty() && help.len() <= 100, "{}: {help}", flag.get_id());
+                assert!(flag.get_long_help().is_none(), "{}", flag.get_id());
+            }
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Values of arguments that need reading, without any I/O.
+
+use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use portolan::units::{self, UnitError};
+use portolan::{Host, Scheme, Url, UrlError};
+
+/// The longest name of a network interface on Linux, without its NUL.
+const INTERFACE_MAX: usize = 15;
+
+/// Reads a duration such as `250ms`.
+pub(crate) fn duration(text: &str) -> Result<Duration, UnitError> {
+    units::duration(text)
+}
+
+/// Reads a duration that is not zero.
+pub(crate) fn interval(text: &str) -> Result<Duration, &'static str> {
+    match units::duration(text) {
+        Ok(duration) if duration >= Duration::from_millis(1) => Ok(duration),
+        _ => Err("not a duration of at least 1ms, such as 30s"),
+    }
+}
+
+/// Reads a number between two others.
+pub(crate) fn number<T: FromStr + PartialOrd + Display>(
+    text: &str,
+    range: RangeInclusive<T>,
+) -> Result<T, String> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("not a number from {} to {}", range.start(), range.end()))
+}
+
+/// Reads an IP address.
+pub(crate) fn address(text: &str) -> Result<IpAddr, &'static str> {
+    text.parse().map_err(|_| "not an address such as 192.0.2.1 or 2001:db8::1")
+}
+
+/// Reads a URL; `host:port` is one of TCP.
+pub(crate) fn target(text: &str) -> Result<Url, UrlError> {
+    Url::parse_as(text, Scheme::Tcp)
+}
+
+/// Reads a proxy's URL; `host:port` is an HTTP proxy.
+pub(crate) fn proxy(text: &str) -> Result<Url, String> {
+    const ALLOWED: &str = "a proxy is http:, https:, socks5: or socks5h:";
+    let url = Url::parse_as(text, Scheme::Http).map_err(|error| match error {
+        UrlError::UnknownScheme => ALLOWED.to_owned(),
+        error => error.to_string(),
+    })?;
+    match url.scheme() {
+        Scheme::Http | Scheme::Https | Scheme::Socks5 | Scheme::Socks5h => Ok(url),
+        _ => Err(ALLOWED.to_owned()),
+    }
+}
+
+/// Reads an address to listen on; a lone port, or one after a colon, is on loopback.
+pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, &'static str> {
+    let port = text.strip_prefix(':').unwrap_or(text);
+    match port.parse() {
+        Ok(port) => Ok((Ipv4Addr::LOCALHOST, port).into()),
+        Err(_) => text.parse().map_err(|_| "not an address such as 127.0.0.1:9100 or [::1]:9100"),
+    }
+}
+
+/// Reads the name of a network interface.
+pub(crate) fn interface(text: &str) -> Result<String, &'static str> {
+    let is_name = |b: u8| b.is_ascii_graphic() && b != b'/' && b != b':';
+    match text {
+        name if !(1..=INTERFACE_MAX).contains(&name.len()) || !name.bytes().all(is_name) => {
+            Err("not the name of a network interface, such as eth0")
+        }
+        name => Ok(name.to_owned()),
+    }
+}
+
+/// Reads a name for SNI, which cannot be an address (RFC 6066 section 3).
+pub(crate) fn server_name(text: &str) -> Result<String, &'static str> {
+    match Host::parse(text) {
+        Ok(Host::Name(name)) => Ok(name),
+        _ => Err("not a host name such as example.org"),
+    }
+}
+
+/// The address to take for a host and port: `HOST:PORT:ADDR`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolveTo {
+    /// The host.
+    pub host: Host,
+    /// The port.
+    pub port: u16,
+    /// Its address.
+    pub address: IpAddr,
+}
+
+impl FromStr for ResolveTo {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let read = || {
+            let (host, rest) = split_host(text)?;
+            let (port, address) = rest.split_once(':')?;
+            let address =
+                address.strip_prefix('[').map_or(Some(address), |a| a.strip_suffix(']'))?;
+            Some(Self {
+                host: Host::parse(host).ok()?,
+                port: port.parse().ok()?,
+                address: address.parse().ok()?,
+            })
+        };
+        read().ok_or("not HOST:PORT:ADDR, such as example.org:443:127.0.0.1 or a:80:[::1]")
+    }
+}
+
+/// Where to go in place of somewhere else: `HOST:PORT:HOST:PORT`. An empty part of the first
+/// place means any; of the second, the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectTo {
+    /// Of which host; any where `None`.
+    pub from_host: Option<Host>,
+    /// Of which port; any where `None`.
+    pub from_port: Option<u16>,
+    /// To which host; the same where `None`.
+    pub to_host: Option<Host>,
+    /// To which port; the same where `None`.
+    pub to_port: Option<u16>,
+}
+
+impl FromStr for ConnectTo {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let read = || {
+            let (from_host, rest) = split_host(text)?;
+            let (from_port, rest) = rest.split_once(':')?;
+            let (to_host, to_port) = split_host(rest)?;
+            Some(Self {
+                from_host: part(from_host, |host| Host::parse(host).ok())?,
+                from_port: part(from_port, |port| port.parse().ok())?,
+                to_host: part(to_host, |host| Host::parse(host).ok())?,
+                to_port: part(to_port, |port| port.parse().ok())?,
+            })
+        };
+        read().ok_or("not HOST:PORT:HOST:PORT, such as example.org:443:127.0.0.1:7443")
+    }
+}
+
+/// A part that may be empty, but not wrong.
+fn part<T>(text: &str, read: impl Fn(&str) -> Option<T>) -> Option<Option<T>> {
+    if text.is_empty() { Some(None) } else { read(text).map(Some) }
+}
+
+/// Splits `host:rest`, where an IPv6 host stands in brackets.
+fn split_host(text: &str) -> Option<(&str, &str)> {
+    let end = if text.starts_with('[') { text.find(']')? + 1 } else { text.find(':')? };
+    Some((&text[..end], text[end..].strip_prefix(':')?))
+}
+
+/// A public key by the SHA-256 of its SubjectPublicKeyInfo: `sha256/BASE64` (RFC 7469 section
+/// 2.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pin(pub [u8; 32]);
+
+impl FromStr for Pin {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digest = text.strip_prefix("sha256/").and_then(|b| BASE64_STANDARD.decode(b).ok());
+        let digest = digest.and_then(|digest| digest.try_into().ok());
+        digest.map(Self).ok_or("not sha256/ and the base64 of 32 bytes")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_for_hosts() {
+        let read = |text: &str| text.parse::<ResolveTo>();
+        let v6 = read("[::1]:443:[2001:db8::1]").unwrap();
+        assert_eq!(v6.host.to_string(), "[::1]");
+        assert_eq!(v6.address, "2001:db8::1".parse::<IpAddr>().unwrap());
+        assert_eq!(read("a.test:80:::1").unwrap().address, "::1".parse::<IpAddr>().unwrap());
+        assert_eq!(read("a.test:80:127.0.0.1").unwrap().port, 80);
+        for bad in ["", "a.test", "a.test:80", "a.test:80:b.test", "a.test:http:127.0.0.1", "[::1"]
+        {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn places_for_places() {
+        let read = |text: &str| text.parse::<ConnectTo>();
+        let all = read("[::1]:443:localhost:7443").unwrap();
+        assert_eq!(all.from_host, Some(Host::parse("[::1]").unwrap()));
+        assert_eq!(all.to_host, Some(Host::parse("localhost").unwrap()));
+        assert_eq!((all.from_port, all.to_port), (Some(443), Some(7443)));
+        let any = read(":::7443").unwrap();
+        assert_eq!((any.from_host, any.from_port, any.to_host), (None, None, None));
+        for bad in ["", "::", "a.test:80:b.test", "a.test:80:b.test:x", "a b:80:c:1"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn proxies_have_four_schemes() {
+        assert_eq!(proxy("localhost:3128").unwrap().scheme(), Scheme::Http);
+        assert_eq!(proxy("socks5h://[::1]").unwrap().port(), 1080);
+        for bad in ["ftp://localhost", "gopher://localhost", "tcp:1"] {
+            assert!(proxy(bad).unwrap_err().contains("socks5h"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn pins_are_32_bytes() {
+        let pin = "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".parse::<Pin>().unwrap();
+        assert_eq!(pin.0[0], 0xe3);
+        for bad in ["47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", "sha256/AAAA", "sha256/!"] {
+            assert!(bad.parse::<Pin>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn small_values() {
+        assert_eq!(number("3", 1..=3), Ok(3));
+        assert_eq!(number("4", 1..=3).unwrap_err(), "not a number from 1 to 3");
+        assert!(number::<u8>("three", 1..=3).is_err());
+        assert!(address("::1").is_ok() && address("localhost").is_err());
+        assert_eq!(listen_address(":9100").unwrap().to_string(), "127.0.0.1:9100");
+        assert_eq!(listen_address("[::]:1").unwrap().to_string(), "[::]:1");
+        assert!(listen_address("9100x").is_err());
+        assert!(interval("0").is_err());
+        assert!(interface("eth0").is_ok());
+        assert!(interface("../../etc/passwd").is_err() && interface("").is_err());
+        assert_eq!(server_name("Bücher.example").unwrap(), "xn--bcher-kva.example");
+        assert!(server_name("127.0.0.1").is_err());
+        assert_eq!(target("localhost:80").unwrap().scheme(), Scheme::Tcp);
+    }
+}

@@ -1,0 +1,224 @@
+//! The one owner of stdout and stderr.
+
+use std::borrow::Cow;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+use portolan::{Error, Kind, Url};
+use serde::Serialize;
+
+use crate::args::output::{Color, OutputArgs};
+use crate::exit::Exit;
+use crate::sanitize::sanitize;
+use crate::show::{self, Line};
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default();
+/// The width of output that no terminal bounds.
+const WIDTH: usize = 80;
+
+/// Where output goes, and in which form: data to stdout, everything else to stderr.
+///
+/// Colours are decided once, from `--color`, `NO_COLOR`, `CLICOLOR_FORCE`, `TERM` and whether the
+/// stream is a terminal. A line is written at once, so lines of several tasks do not mix.
+#[derive(Clone, Copy, Debug)]
+pub struct Console {
+    json: bool,
+    quiet: bool,
+    verbosity: u8,
+    out: ColorChoice,
+    err: ColorChoice,
+}
+
+impl Console {
+    /// The console that these arguments ask for.
+    #[must_use]
+    pub fn new(args: &OutputArgs) -> Self {
+        let choose = |auto: ColorChoice| match args.color {
+            Color::Auto => auto,
+            Color::Always => ColorChoice::Always,
+            Color::Never => ColorChoice::Never,
+        };
+        Self {
+            json: args.json,
+            quiet: args.quiet,
+            verbosity: args.verbose,
+            out: choose(AutoStream::choice(&io::stdout())),
+            err: choose(AutoStream::choice(&io::stderr())),
+        }
+    }
+
+    /// The console for words about a command line that may not make sense.
+    #[must_use]
+    pub fn early(argv: &[OsString]) -> Self {
+        let flags = || argv.iter().skip(1).take_while(|word| *word != "--");
+        let wants = |when: &str| {
+            flags().any(|word| *word == *format!("--color={when}"))
+                || flags().zip(flags().skip(1)).any(|pair| pair.0 == "--color" && pair.1 == when)
+        };
+        let color = match (wants("never"), wants("always")) {
+            (true, _) => Color::Never,
+            (false, true) => Color::Always,
+            (false, false) => Color::Auto,
+        };
+        let json = flags().any(|word| word == "--json");
+        let quiet = flags().any(|word| word == "-q" || word == "--quiet");
+        Self::new(&OutputArgs { json, color, quiet, ..OutputArgs::default() })
+    }
+
+    /// Whether stdout is to be JSON Lines.
+    #[must_use]
+    pub const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether only data and errors are wanted.
+    #[must_use]
+    pub const fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// How many `-v` were given.
+    #[must_use]
+    pub const fn verbosity(&self) -> u8 {
+        self.verbosity
+    }
+
+    /// Whether stdout is a terminal.
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
+    /// The columns of the terminal that stdout is, or 80.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        let size = terminal_size::terminal_size_of(io::stdout());
+        size.map_or(WIDTH, |(width, _)| usize::from(width.0))
+    }
+
+    /// `text` from a peer, without control and invisible characters where stdout is a terminal.
+    #[must_use]
+    pub fn sanitize<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.is_terminal() { sanitize(text) } else { Cow::Borrowed(text) }
+    }
+
+    /// Writes a line of data to stdout. Its ANSI styles are left out where colour is not wanted.
+    ///
+    /// # Errors
+    /// [`Kind::Write`].
+    pub fn line(&self, text: &str) -> Result<(), Error> {
+        self.styled(&format!("{text}\n"))
+    }
+
+    /// Writes data to stdout as it is.
+    ///
+    /// # Errors
+    /// [`Kind::Write`].
+    pub fn data(&self, bytes: &[u8]) -> Result<(), Error> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(write_error)
+    }
+
+    /// Writes an object of this type to stdout as one line of JSON: `v`, `type` and `t`, then the
+    /// keys of `body`.
+    ///
+    /// # Errors
+    /// [`Kind::Write`].
+    pub fn json(&self, r#type: &str, body: &impl Serialize) -> Result<(), Error> {
+        let t = format!("{:.6}", jiff::Timestamp::now());
+        let line = serde_json::to_string(&Line { v: 1, r#type, t, body });
+        let line = line.map_err(io::Error::from).map_err(write_error)?;
+        self.data(format!("{line}\n").as_bytes())
+    }
+
+    /// Says something beside the data, unless `-q` was given.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            self.say(text);
+        }
+    }
+
+    /// Says what to do, unless `-q` was given.
+    pub fn hint(&self, text: &str) {
+        self.note(&format!("{HINT}hint:{HINT:#} {}", sanitized_for_stderr(text)));
+    }
+
+    /// Writes a line of a trace, which `-v` asked for.
+    pub fn trace(&self, text: &str) {
+        self.say(&sanitized_for_stderr(text));
+    }
+
+    /// Reports an error that befell `target`, in words and with `--json` as an object too, and
+    /// gives the exit that it means. A reader that has gone away is not an error.
+    pub fn error(&self, error: &Error, target: Option<&Url>) -> Exit {
+        if is_broken_pipe(error) {
+            return Exit::DONE;
+        }
+        if self.json {
+            // Where stdout fails too, the words on stderr are all that is left.
+            let _ = self.json("error", &show::error::Report::new(error, target));
+        }
+        let sentence = show::error::sentence(error, target);
+        self.say(&format!("{ERROR}portolan:{ERROR:#} {}", sanitized_for_stderr(&sentence)));
+        if let Some(hint) = show::error::hint(error) {
+            self.hint(&hint);
+        }
+        Exit::from(error)
+    }
+
+    /// Prints the help or the version that was asked for, or the help that the lack of a verb asks
+    /// for.
+    pub(crate) fn help(&self, help: &clap::Error) -> Exit {
+        let text = help.render().ansi().to_string();
+        if help.use_stderr() {
+            self.say(text.trim_end());
+            return Exit::from(Kind::Usage);
+        }
+        match self.styled(&text) {
+            Ok(()) => Exit::DONE,
+            Err(error) => self.error(&error, None),
+        }
+    }
+
+    fn styled(&self, text: &str) -> Result<(), Error> {
+        let mut out = AutoStream::new(io::stdout().lock(), self.out);
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(write_error)
+    }
+
+    /// There is nobody left to tell when stderr fails.
+    fn say(&self, text: &str) {
+        let mut err = AutoStream::new(io::stderr().lock(), self.err);
+        let _ = err.write_all(format!("{text}\n").as_bytes());
+    }
+}
+
+fn sanitized_for_stderr(text: &str) -> Cow<'_, str> {
+    if io::stderr().is_terminal() { sanitize(text) } else { Cow::Borrowed(text) }
+}
+
+fn write_error(cause: io::Error) -> Error {
+    Error::new(Kind::Write, "could not write to stdout").with_source(cause)
+}
+
+fn is_broken_pipe(error: &Error) -> bool {
+    let cause = error.find::<io::Error>();
+    error.kind() == Kind::Write
+        && cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_has_gone_away_is_not_an_error() {
+        assert!(is_broken_pipe(&write_error(io::ErrorKind::BrokenPipe.into())));
+        assert!(!is_broken_pipe(&write_error(io::ErrorKind::StorageFull.into())));
+        // A peer that has gone away is one.
+        let lost = io::Error::from(io::ErrorKind::BrokenPipe);
+        assert!(!is_broken_pipe(&Error::new(Kind::Lost, "sending").with_source(lost)));
+    }
+}

@@ -1,0 +1,41 @@
+//! What the verbs do: each calls an engine and hands its report to the console.
+
+pub mod completions;
+pub mod dialer;
+pub mod man;
+
+use portolan::{Error, Kind};
+use tokio::runtime;
+
+use crate::args::Verb;
+use crate::args::applies::Given;
+use crate::console::Console;
+use crate::exit::Exit;
+
+/// Runs a verb, with the flags that were given for it.
+///
+/// # Errors
+/// What ended the verb as a whole; it has reported what befell one target of several.
+pub fn run(verb: &Verb, given: &Given, console: &Console) -> Result<Exit, Error> {
+    match verb {
+        Verb::Probe(args) => {
+            args.dial.validate()?;
+            given.check(&args.targets)?;
+            block_on(std::future::ready(Ok(Exit::DONE)))
+        }
+        Verb::Lab(_) => block_on(std::future::ready(Ok(Exit::DONE))),
+        Verb::Completions(args) => completions::run(args, console),
+        Verb::Man(args) => man::run(args, console),
+    }
+}
+
+/// Runs a verb that needs the network. A look-up that hangs in the system does not hold its end.
+fn block_on(verb: impl Future<Output = Result<Exit, Error>>) -> Result<Exit, Error> {
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|cause| {
+        Error::new(Kind::Denied, "could not start the threads of the runtime").with_source(cause)
+    })?;
+    let exit = runtime.block_on(verb);
+    runtime.shutdown_background();
+    exit
+}
