@@ -113,6 +113,17 @@ impl Console {
         self.styled(&format!("{text}\n"))
     }
 
+    /// Writes lines of data to a terminal, over the `height` lines that were written last.
+    ///
+    /// # Errors
+    /// [`Kind::Write`].
+    pub fn redraw(&self, text: &str, height: usize) -> Result<(), Error> {
+        // Cursor up, then erase to the end of the screen (ECMA-48: CPL, ED).
+        let back = if height > 0 { format!("\x1b[{height}F\x1b[J") } else { String::new() };
+        self.data(back.as_bytes())?;
+        self.line(text)
+    }
+
     /// Writes data to stdout as it is.
     ///
     /// # Errors
@@ -146,6 +157,11 @@ impl Console {
         self.note(&format!("{HINT}hint:{HINT:#} {}", sanitized_for_stderr(text)));
     }
 
+    /// Says on stderr what went wrong with one target of several, when stdout tells it as data.
+    pub fn words(&self, sentence: &str) {
+        self.say(&format!("{ERROR}portolan:{ERROR:#} {}", sanitized_for_stderr(sentence)));
+    }
+
     /// Writes a line of a trace, which `-v` asked for.
     pub fn trace(&self, text: &str) {
         self.say(&sanitized_for_stderr(text));
@@ -162,7 +178,7 @@ impl Console {
             let _ = self.json("error", &show::error::Report::new(error, target));
         }
         let sentence = show::error::sentence(error, target);
-        self.say(&format!("{ERROR}portolan:{ERROR:#} {}", sanitized_for_stderr(&sentence)));
+        self.words(&sentence);
         if let Some(hint) = show::error::hint(error) {
             self.hint(&hint);
         }

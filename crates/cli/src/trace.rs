@@ -44,16 +44,7 @@ impl Trace {
                 Some(format!("{mark} {line}"))
             }
             Event::Retrying(pause) => Some(format!("* trying again in {}", show_duration(*pause))),
-            Event::AcceptFailed(failure) => Some(format!("* could not accept: {failure}")),
-            Event::Opened { peer } => Some(format!("* {peer} came")),
-            Event::Closed { peer, bytes_in, bytes_out, elapsed, failure } => {
-                let why = failure.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-                let elapsed = show_duration(*elapsed);
-                Some(format!(
-                    "* {peer} went after {elapsed}, {bytes_in} bytes in, {bytes_out} bytes out{why}"
-                ))
-            }
-            _ => None,
+            event => connection(event).map(|line| format!("* {line}")),
         }
     }
 }
@@ -63,6 +54,23 @@ impl Observer for Trace {
         if let Some(line) = self.line(at, event) {
             self.console.trace(&format!("{}{line}", self.prefix));
         }
+    }
+}
+
+/// The words about a server's connection that came or went.
+#[must_use]
+pub fn connection(event: &Event) -> Option<String> {
+    match event {
+        Event::AcceptFailed(failure) => Some(format!("could not accept: {failure}")),
+        Event::Opened { peer } => Some(format!("{peer} came")),
+        Event::Closed { peer, bytes_in, bytes_out, elapsed, failure } => {
+            let why = failure.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            let elapsed = show_duration(*elapsed);
+            Some(format!(
+                "{peer} went after {elapsed}, {bytes_in} bytes in, {bytes_out} bytes out{why}"
+            ))
+        }
+        _ => None,
     }
 }
 

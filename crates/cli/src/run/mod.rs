@@ -2,7 +2,11 @@
 
 pub mod completions;
 pub mod dialer;
+pub mod lab;
 pub mod man;
+pub mod metrics;
+pub mod probe;
+pub mod signals;
 
 use portolan::{Error, Kind};
 use tokio::runtime;
@@ -18,12 +22,8 @@ use crate::exit::Exit;
 /// What ended the verb as a whole; it has reported what befell one target of several.
 pub fn run(verb: &Verb, given: &Given, console: &Console) -> Result<Exit, Error> {
     match verb {
-        Verb::Probe(args) => {
-            args.dial.validate()?;
-            given.check(&args.targets)?;
-            block_on(std::future::ready(Ok(Exit::DONE)))
-        }
-        Verb::Lab(_) => block_on(std::future::ready(Ok(Exit::DONE))),
+        Verb::Probe(args) => block_on(probe::run(args, given, console)),
+        Verb::Lab(args) => block_on(lab::run(args, console)),
         Verb::Completions(args) => completions::run(args, console),
         Verb::Man(args) => man::run(args, console),
     }

@@ -1,6 +1,7 @@
 //! Reports turned into text and into JSON: pure, nothing is printed here.
 
 pub mod error;
+pub mod probe;
 
 use std::time::Duration;
 

@@ -1,0 +1,133 @@
+//! `lab`: every server at once, until a signal.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use portolan::fault::{Fault, Plan};
+use portolan::lab::{Lab, Ports};
+use portolan::net::Observer;
+use portolan::{Error, Event, Kind};
+use serde_json::json;
+
+use super::signals::Signals;
+use crate::args::lab::{LabArgs, Ports as PortsArg};
+use crate::console::Console;
+use crate::exit::Exit;
+use crate::show::millis;
+
+/// Starts the lab, says where its servers are, and drains it on SIGINT or SIGTERM; a second signal
+/// ends it at once.
+///
+/// # Errors
+/// What kept it from starting.
+pub async fn run(args: &LabArgs, console: &Console) -> Result<Exit, Error> {
+    let mut signals = Signals::catch()?;
+    let lab = start(args, console).await?;
+    if let Some(file) = &args.ca {
+        write_ca(file, lab.ca_pem())?;
+    }
+    announce(&lab, console)?;
+    signals.next().await;
+    console.note("stopping; once more to stop at once");
+    tokio::select! {
+        () = lab.stop() => {}
+        () = signals.next() => {}
+    }
+    Ok(Exit::DONE)
+}
+
+async fn start(args: &LabArgs, console: &Console) -> Result<Lab, Error> {
+    let faults = args.fault.iter().map(|text| fault(text)).collect::<Result<Vec<_>, _>>()?;
+    let ports = match args.ports {
+        Some(PortsArg::Ephemeral) => Ports::Ephemeral,
+        None => Ports::Base(args.port_base),
+    };
+    let console = *console;
+    let mut builder = Lab::builder()
+        .ports(ports)
+        .faults(Plan::new(faults, args.seed))
+        .observe_with(move |name| Arc::new(Connections { name, console }) as Arc<dyn Observer>);
+    if !args.only.is_empty() {
+        builder = builder.only(args.only.clone());
+    }
+    builder.start().await.map_err(|error| match error.kind() {
+        Kind::Connect if args.ports.is_none() => {
+            error.with_hint("choose other ports with --port-base N, or any with --ports ephemeral")
+        }
+        _ => error,
+    })
+}
+
+fn fault(text: &str) -> Result<Fault, Error> {
+    text.parse().map_err(|error| {
+        Error::new(Kind::Usage, format!("invalid value '{text}' for --fault")).with_source(error)
+    })
+}
+
+fn write_ca(file: &Path, pem: &str) -> Result<(), Error> {
+    std::fs::write(file, pem).map_err(|cause| {
+        Error::new(Kind::Write, format!("could not write {}", file.display())).with_source(cause)
+    })
+}
+
+fn announce(lab: &Lab, console: &Console) -> Result<(), Error> {
+    for server in lab.servers() {
+        if console.is_json() {
+            let url = server.url.to_string();
+            console.json("listening", &json!({ "name": server.name, "url": url }))?;
+        } else {
+            console.line(&format!("{:10}  listening on {}", server.name, server.url))?;
+        }
+    }
+    if console.is_json() {
+        return console.json("ready", &json!({ "servers": lab.servers().len() }));
+    }
+    console.note("ready; Ctrl-C stops");
+    Ok(())
+}
+
+/// Tells of connections as they come and go: in JSON always, in words with `-v`.
+struct Connections {
+    name: &'static str,
+    console: Console,
+}
+
+impl Observer for Connections {
+    fn observe(&self, _at: Instant, event: &Event) {
+        // Where stdout is gone there is nobody left to tell.
+        let _ = match event {
+            Event::Opened { peer } if self.console.is_json() => self.console.json(
+                "connection",
+                &json!({ "name": self.name, "event": "open", "peer": peer.to_string() }),
+            ),
+            Event::Closed { peer, bytes_in, bytes_out, elapsed, failure }
+                if self.console.is_json() =>
+            {
+                self.console.json(
+                    "connection",
+                    &json!({
+                        "name": self.name,
+                        "event": "close",
+                        "peer": peer.to_string(),
+                        "bytes_in": bytes_in,
+                        "bytes_out": bytes_out,
+                        "ms": millis(*elapsed),
+                        "error": failure,
+                    }),
+                )
+            }
+            Event::AcceptFailed(failure) => {
+                self.console.note(&format!("{}: could not accept: {failure}", self.name));
+                Ok(())
+            }
+            event if self.console.verbosity() > 0 => {
+                if let Some(line) = crate::trace::connection(event) {
+                    self.console.trace(&format!("* {} {line}", self.name));
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+    }
+}
