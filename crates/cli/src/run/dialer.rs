@@ -2,12 +2,55 @@
 
 use std::time::Duration;
 
-use portolan::net::Retry;
-use portolan::{Backoff, Timeouts};
+use portolan::net::proxy::Proxies;
+use portolan::net::{Dialer, Family, Retry};
+use portolan::{Backoff, Error, Timeouts};
 
 use crate::args::dial::DialArgs;
 
 impl DialArgs {
+    /// The dialer that these flags ask for.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] for values that make no sense together or on this machine, [`Kind::Read`]
+    /// for files that cannot be read.
+    pub fn dialer(&self) -> Result<Dialer, Error> {
+        let family = match (self.ipv4, self.ipv6) {
+            (true, _) => Family::V4,
+            (_, true) => Family::V6,
+            _ => Family::Any,
+        };
+        let mut dialer = Dialer::new()
+            .with_family(family)
+            .with_proxies(self.proxies()?)
+            .with_tls(self.tls.client()?);
+        if let Some(source) = self.source {
+            dialer = dialer.with_source(source);
+        }
+        if let Some(name) = &self.interface {
+            dialer = dialer.with_interface(name);
+        }
+        for it in &self.resolve {
+            dialer = dialer.with_override(it.host.clone(), it.port, it.address);
+        }
+        for it in &self.connect_to {
+            let to = (it.to_host.clone(), it.to_port);
+            dialer = dialer.with_detour((it.from_host.clone(), it.from_port), to);
+        }
+        Ok(dialer)
+    }
+
+    fn proxies(&self) -> Result<Proxies, Error> {
+        let proxies = match &self.proxy {
+            Some(proxy) => Proxies::all(proxy.clone())?,
+            None => Proxies::from_env(|name| std::env::var(name).ok())?,
+        };
+        Ok(match self.noproxy.as_slice() {
+            [] => proxies,
+            list => proxies.with_no_proxy(&list.join(",")),
+        })
+    }
+
     /// The time limits; `operation` is what the verb allows where no `--timeout` is given. Zero
     /// means no limit.
     #[must_use]

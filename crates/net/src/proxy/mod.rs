@@ -1,44 +1,151 @@
-//! Proxies.
+//! Proxies: which one for which URL, and how each is asked for the target.
+//!
+//! [`Proxies`] holds the rules of `--proxy`, `--noproxy` and the environment variables, as curl
+//! reads them. The dialer asks it, connects to the proxy, and has a tunnel made: HTTP `CONNECT`
+//! (RFC 9110 section 9.3.6) or SOCKS5 (RFC 1928, RFC 1929). Requests to a proxy that are not
+//! tunnelled, UDP through SOCKS, and proxy scripts are not done here.
+//!
+//! ```
+//! use portolan_net::proxy::Proxies;
+//!
+//! let lookup = |name: &str| match name {
+//!     "https_proxy" => Some("proxy.test:3128".to_owned()),
+//!     "no_proxy" => Some("internal.test, 10.0.0.0/8".to_owned()),
+//!     _ => None,
+//! };
+//! let proxies = Proxies::from_env(lookup)?;
+//! let proxy = |url: &str| Ok::<_, portolan_core::UrlError>(proxies.for_url(&url.parse()?).cloned());
+//! assert_eq!(proxy("https://example.com")?, Some("http://proxy.test:3128".parse()?));
+//! assert_eq!(proxy("https://db.internal.test")?, None);
+//! assert_eq!(proxy("https://10.1.2.3")?, None);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
-use portolan_core::{Endpoint, Error, Url};
+pub mod connect;
+mod rules;
+mod socks5;
+
+use std::io;
+
+use portolan_core::{Blame, Endpoint, Error, Host, Kind, Phase, Scheme, Url};
+
+pub use self::rules::{Proxies, ProxyUrlError};
+pub use self::socks5::Reply;
 
 use crate::{Context, Stream};
 
-/// Which proxy for which URL.
-#[derive(Clone, Debug, Default)]
-pub struct Proxies;
+/// Why a proxy did not make the tunnel.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// It wants a user name and a password, or other ones (HTTP 407, RFC 1929 section 2).
+    #[error("the proxy refused the login")]
+    Login,
+    /// It answered with this HTTP status.
+    #[error("the proxy answered {0}")]
+    Status(connect::Status),
+    /// It answered with this SOCKS5 reply.
+    #[error("the proxy answered '{0}'")]
+    Reply(Reply),
+    /// It does not speak HTTP.
+    #[error(transparent)]
+    Head(#[from] connect::HeadError),
+    /// It does not speak SOCKS5.
+    #[error("the proxy's answer is not SOCKS5")]
+    NotSocks,
+    /// The URL's user name is empty, or it or the password has more than 255 bytes.
+    #[error("a SOCKS5 user name has 1 to 255 bytes, a password at most 255")]
+    Credentials,
+    /// The connection to it failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
 
-impl Proxies {
-    /// No proxy.
-    #[must_use]
-    pub fn none() -> Self {
-        Self
+impl ProxyError {
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Login => Kind::Denied,
+            Self::Status(status) if status.code >= 500 => Kind::Connect,
+            Self::Status(_) => Kind::Denied,
+            Self::Reply(reply) => reply.kind(),
+            Self::Head(_) | Self::NotSocks => Kind::Protocol,
+            Self::Credentials => Kind::Usage,
+            Self::Io(_) => Kind::Lost,
+        }
     }
 
-    /// All.
-    pub fn all(_u: Url) -> Result<Self, Error> {
-        Ok(Self)
-    }
-
-    /// For a URL.
-    #[must_use]
-    pub fn for_url(&self, _url: &Url) -> Option<&Url> {
-        None
-    }
-
-    /// For an endpoint.
-    #[must_use]
-    pub fn for_endpoint(&self, _endpoint: &Endpoint) -> Option<&Url> {
-        None
+    fn hint(&self, proxy: &Url) -> Option<String> {
+        let scheme = proxy.scheme();
+        match self {
+            Self::Login if proxy.user().is_none() => Some(format!(
+                "give the user name and password in the proxy's URL: \
+                 {scheme}://user:password@{}",
+                proxy.authority()
+            )),
+            Self::Login => Some("check the user name and password in the proxy's URL".to_owned()),
+            Self::Head(_) | Self::NotSocks => {
+                Some(format!("check that {} is a proxy for {scheme}:", proxy.authority()))
+            }
+            Self::Reply(Reply::AddressTypeNotSupported) if scheme == Scheme::Socks5h => {
+                Some("with socks5: in place of socks5h: names are resolved here".to_owned())
+            }
+            Self::Status(_) | Self::Reply(_) | Self::Credentials | Self::Io(_) => None,
+        }
     }
 }
 
-/// Asks the proxy at the other end of `stream` for `target`.
+/// Asks the proxy at the other end of `stream` for `target`; what comes back is the target's.
+///
+/// # Errors
+/// [`Kind::Connect`] where the proxy could not reach the target, [`Kind::Denied`] where it would
+/// not, [`Kind::Protocol`], [`Kind::Lost`], [`Kind::Timeout`], and [`Kind::Usage`] for credentials
+/// that SOCKS5 cannot carry; all in phase `proxy`.
 pub(crate) async fn tunnel(
     stream: Stream,
-    _proxy: &Url,
-    _target: &Endpoint,
-    _cx: &Context,
+    proxy: &Url,
+    target: &Endpoint,
+    cx: &Context,
 ) -> Result<Stream, Error> {
-    Ok(stream)
+    let message = || format!("could not reach {target} through the proxy {proxy}");
+    let ask = async {
+        cx.fact(Phase::PROXY, "proxy", proxy.to_string());
+        let asked = match proxy.scheme() {
+            Scheme::Socks5 | Scheme::Socks5h => socks5::tunnel(stream, proxy, target).await,
+            _ => connect::tunnel(stream, proxy, target).await,
+        };
+        asked.map_err(|cause| {
+            let error = Error::new(cause.kind(), message());
+            let error = match cause.hint(proxy) {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            };
+            match cause {
+                ProxyError::Io(cause) => error.with_source(cause),
+                cause => error.with_source(cause),
+            }
+        })
+    };
+    cx.within(Phase::PROXY, ask).await.map_err(|error| match error.kind() {
+        Kind::Timeout => Error::new(Kind::Timeout, message())
+            .with_blame(Blame::Peer)
+            .with_phase(Phase::PROXY)
+            .with_source(error),
+        _ => error,
+    })
 }
+
+/// The target as a proxy wants it: a zone means nothing on another machine.
+fn without_zone(host: &Host) -> Host {
+    match host {
+        Host::V6(address, _) => Host::V6(*address, None),
+        other => other.clone(),
+    }
+}
+
+/// The end of the stream before the end of the answer.
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the proxy closed the connection")
+}
+
+#[cfg(test)]
+mod tests;
