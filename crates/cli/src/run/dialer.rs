@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use portolan::net::proxy::Proxies;
+use portolan::net::tls::Tls;
 use portolan::net::{Dialer, Family, Retry};
 use portolan::{Backoff, Error, Timeouts};
 
 use crate::args::dial::DialArgs;
+use crate::args::tls::TlsArgs;
 
 impl DialArgs {
     /// The dialer that these flags ask for.
@@ -75,6 +77,13 @@ impl DialArgs {
                 seed: u64::from(std::process::id()),
             },
         }
+    }
+}
+
+impl TlsArgs {
+    /// The TLS settings that these flags ask for.
+    pub fn client(&self) -> Result<Tls, Error> {
+        Ok(Tls::new())
     }
 }
 

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use portolan::fault::{Fault, Plan};
 use portolan::lab::{Lab, Ports};
 use portolan::net::Observer;
+use portolan::net::fault::{Fault, FaultError, Plan};
 use portolan::{Error, Event, Kind};
 use serde_json::json;
 
@@ -60,7 +60,7 @@ async fn start(args: &LabArgs, console: &Console) -> Result<Lab, Error> {
 }
 
 fn fault(text: &str) -> Result<Fault, Error> {
-    text.parse().map_err(|error| {
+    text.parse().map_err(|error: FaultError| {
         Error::new(Kind::Usage, format!("invalid value '{text}' for --fault")).with_source(error)
     })
 }

@@ -49,8 +49,11 @@ impl Metrics {
         let target = report.target.url.to_string();
         with_local_recorder(&self.recorder, || {
             let result = if report.is_ok() { "ok" } else { "failed" };
-            gauge!("portolan_probe_up", "target" => target.clone())
-                .set(if report.is_ok() { 1.0 } else { 0.0 });
+            gauge!("portolan_probe_up", "target" => target.clone()).set(if report.is_ok() {
+                1.0
+            } else {
+                0.0
+            });
             counter!("portolan_probe_runs_total", "target" => target.clone(), "result" => result)
                 .increment(1);
             gauge!("portolan_probe_duration_seconds", "target" => target.clone())
@@ -69,8 +72,7 @@ impl Metrics {
             let leaf = answer.tls.as_ref().and_then(|tls| tls.chain.first());
             if let Some(certificate) = leaf {
                 let days = certificate.days_left(SystemTime::now());
-                gauge!("portolan_probe_certificate_days_left", "target" => target)
-                    .set(days as f64);
+                gauge!("portolan_probe_certificate_days_left", "target" => target).set(days as f64);
             }
         });
     }

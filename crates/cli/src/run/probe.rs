@@ -9,7 +9,6 @@ use futures_util::StreamExt;
 use portolan::lab::Lab;
 use portolan::net::Observer;
 use portolan::net::proxy::Proxies;
-use portolan::net::tls::Tls;
 use portolan::probe::{Expectation, Prober, Report, Target, supports};
 use portolan::{Error, Kind, Scheme, Url};
 
@@ -51,7 +50,7 @@ async fn probe(args: &ProbeArgs, given: &Given, console: &Console) -> Result<Exi
     let targets = match &lab {
         None => urls.into_iter().map(Target::from).collect(),
         Some(lab) => {
-            let tls = args.dial.tls()?.with_ca_pem(lab.ca_pem())?;
+            let tls = args.dial.tls.client()?.with_ca_pem(lab.ca_pem())?;
             dialer = dialer.with_tls(tls).with_proxies(Proxies::none());
             lab_targets(lab)
         }
@@ -214,8 +213,7 @@ fn urls(args: &ProbeArgs) -> Result<Vec<Url>, Error> {
             let known = Scheme::ALL.into_iter().filter(|scheme| supports(*scheme));
             let known: Vec<_> = known.map(|scheme| format!("{scheme}:")).collect();
             let message = format!("probe does not know {}: URLs yet, as in {url}", url.scheme());
-            Err(Error::new(Kind::Usage, message)
-                .with_hint(format!("it knows {}", known.join(" "))))
+            Err(Error::new(Kind::Usage, message).with_hint(format!("it knows {}", known.join(" "))))
         }
     }
 }

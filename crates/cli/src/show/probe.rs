@@ -1,7 +1,7 @@
 //! Reports of `probe`: rows with a bar of phases, and objects.
 
 use anstyle::{AnsiColor, Style};
-use portolan::probe::Report;
+use portolan::probe::{Report, Target};
 use portolan::units::show_duration;
 use portolan::{Error, Span, Value};
 use serde::Serialize;
@@ -62,19 +62,23 @@ impl Layout {
     pub fn head(&self) -> String {
         let target = pad("target", self.target);
         let bar = pad("phases", self.bar);
-        format!("{FAINT}{:STATE$}{GAP}{target}{GAP}{:>TOTAL$}{GAP}{bar}{GAP}slowest{FAINT:#}", "", "total")
+        format!(
+            "{FAINT}{:STATE$}{GAP}{target}{GAP}{:>TOTAL$}{GAP}{bar}{GAP}slowest{FAINT:#}",
+            "", "total"
+        )
     }
 
     /// One target: a row, and below it what failed, what to do, and what should be known.
     #[must_use]
     pub fn row(&self, report: &Report) -> String {
         let (state, style) = if report.is_ok() { ("up", UP) } else { ("down", DOWN) };
-        let target = pad(&cut(&label(report), self.target), self.target);
+        let target = pad(&cut(&label(&report.target), self.target), self.target);
         let total = show_duration(report.total());
         let bar = bar(report, self.bar);
         let slowest = slowest(report.timings.spans());
-        let mut lines =
-            vec![format!("{style}{state:STATE$}{style:#}{GAP}{target}{GAP}{total:>TOTAL$}{GAP}{bar}{GAP}{slowest}")];
+        let mut lines = vec![format!(
+            "{style}{state:STATE$}{style:#}{GAP}{target}{GAP}{total:>TOTAL$}{GAP}{bar}{GAP}{slowest}"
+        )];
         if let Some(failure) = &report.error {
             let phase = failure.phase().map(|phase| format!("{phase}: ")).unwrap_or_default();
             self.wrap(&mut lines, DOWN, "", &format!("{phase}{}", error::sentence(failure, None)));
@@ -109,7 +113,9 @@ impl Layout {
             let used = start.width() + self.bar + GAP.len();
             let facts = cut(&facts(span), self.width.saturating_sub(used));
             let blank = " ".repeat(offset);
-            lines.push(format!("{start}{blank}{style}{bar}{style:#}{rest}{GAP}{FAINT}{facts}{FAINT:#}"));
+            lines.push(format!(
+                "{start}{blank}{style}{bar}{style:#}{rest}{GAP}{FAINT}{facts}{FAINT:#}"
+            ));
         }
         lines.join("\n")
     }
@@ -132,7 +138,8 @@ impl Layout {
         let mut line = String::new();
         let mut start = format!("{INDENT}{style}{label}{style:#}");
         let plain = label.is_empty();
-        let paint = |text: &str| if plain { format!("{style}{text}{style:#}") } else { text.to_owned() };
+        let paint =
+            |text: &str| if plain { format!("{style}{text}{style:#}") } else { text.to_owned() };
         for word in text.split_whitespace() {
             if !line.is_empty() && line.width() + 1 + word.width() > room {
                 lines.push(format!("{start}{}", paint(&line)));
@@ -150,8 +157,7 @@ impl Layout {
 
 /// How people know the target: the lab's name for it, and its URL.
 #[must_use]
-pub fn label(report: &Report) -> String {
-    let target = &report.target;
+pub fn label(target: &Target) -> String {
     match (&target.name, &target.via) {
         (Some(name), Some(via)) => format!("{name} {via}"),
         (Some(name), None) => format!("{name} {}", target.url),

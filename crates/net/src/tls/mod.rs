@@ -15,6 +15,11 @@ impl Tls {
         Self
     }
 
+    /// CA.
+    pub fn with_ca_pem(self, _pem: &str) -> Result<Self, Error> {
+        Ok(self)
+    }
+
     /// Whether ALPN was chosen.
     #[must_use]
     pub fn with_default_alpn(self, _protocols: &[&str]) -> Self {
