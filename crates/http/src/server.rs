@@ -1,16 +1,20 @@
 //! The server: axum's routes on any listener.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use hyper::Request;
 use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use portolan_core::{Error, Kind};
-use portolan_net::{Connection, Context, Handler, Listener, Stream, serve};
+use portolan_net::fault::Reply;
+use portolan_net::{Connection, Context, Handler, Info, Listener, Stream, serve};
 use tower::ServiceExt;
 
 /// Answers HTTP/1.1 and HTTP/2 requests with axum's routes.
@@ -52,11 +56,8 @@ impl Server {
 impl Handler for Server {
     async fn handle(&self, connection: Connection, cx: Context) -> Result<(), Error> {
         let Connection { stream, info } = connection;
-        let routes = self.routes.clone().map_request(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(info.clone());
-            request.map(Body::new)
-        });
-        let service = TowerToHyperService::new(routes);
+        let routes = self.routes.clone();
+        let service = service_fn(move |request| answer(routes.clone(), info.clone(), request));
         let exchange = self.builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
         let mut exchange = std::pin::pin!(exchange);
         let ended = tokio::select! {
@@ -70,6 +71,23 @@ impl Handler for Server {
             Error::new(Kind::Protocol, "could not finish the exchange").with_source(error)
         })
     }
+}
+
+/// Answers one request: by a planned fault, such as `GET /slow`, or else by the routes.
+async fn answer(
+    routes: Router,
+    info: Info,
+    mut request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    if info.faults.has_events() {
+        let event = format!("{} {}", request.method(), request.uri().path());
+        if let Some(Reply { code, text }) = info.faults.event(&event).await {
+            let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            return Ok((status, text.unwrap_or_default()).into_response());
+        }
+    }
+    request.extensions_mut().insert(info);
+    routes.oneshot(request.map(Body::new)).await
 }
 
 /// Hands the connection of `request` to `then` once the response has switched protocols: after a

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use portolan_core::{Endpoint, Error, Host, Kind, Scheme, Transport, Url};
-use portolan_net::fault::{Fault, Plan};
+use portolan_net::fault::Plan;
 use portolan_net::{Datagram, Listener, Observer, tls};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -122,25 +122,22 @@ impl Builder {
     /// Refuses faults that nothing in the lab could bring about.
     fn check_faults(&self) -> Result<(), Error> {
         self.faults.servers().try_for_each(known)?;
-        if let Some(fault) = self.faults.events().next() {
-            let message = format!("no server of the lab can bring about the fault '{fault}' yet");
-            return Err(Error::new(Kind::Usage, message).with_hint(
-                "strike a server, a connection (conn=2) or a share (10%), without reply=",
-            ));
-        }
-        let is_possible = |fault: &&Fault| {
+        for fault in self.faults.faults() {
             let is_struck = |entry: &&Entry| fault.server().is_none_or(|name| name == entry.name);
             let mut struck = servers::ALL.iter().filter(is_struck);
-            struck.any(|entry| fault.fits(entry.scheme.transport()))
-        };
-        match self.faults.faults().find(|fault| !is_possible(fault)) {
-            None => Ok(()),
-            Some(fault) => Err(Error::new(
-                Kind::Usage,
-                format!("the fault '{fault}' fits no server that it names"),
-            )
-            .with_hint("loss, duplicate and reorder are for datagrams, the others for streams")),
+            if !struck.clone().any(|entry| fault.fits(entry.scheme.transport())) {
+                let message = format!("the fault '{fault}' fits no server that it strikes");
+                return Err(Error::new(Kind::Usage, message).with_hint(
+                    "loss, duplicate and reorder are for datagrams, the others for streams",
+                ));
+            }
+            if fault.needs_event() && !struck.any(|entry| entry.has_events) {
+                let message = format!("the fault '{fault}' strikes no server that has such events");
+                return Err(Error::new(Kind::Usage, message)
+                    .with_hint("http, https and http-proxy have events, such as GET /slow"));
+            }
         }
+        Ok(())
     }
 
     async fn start_one(

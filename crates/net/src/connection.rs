@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use portolan_core::{Endpoint, Timings};
 
+use crate::fault::Faults;
 use crate::{Stream, tls};
 
 /// An established connection: the stream, and what is known about it.
@@ -17,6 +18,7 @@ pub struct Connection {
 
 /// The facts about a connection.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Info {
     /// Who is at the other end. Through a proxy this is the endpoint that was asked for.
     pub peer: Endpoint,
@@ -24,8 +26,19 @@ pub struct Info {
     pub remote: Option<SocketAddr>,
     /// Our own address.
     pub local: Option<SocketAddr>,
+    /// What is to go wrong with it on purpose: a server tells it its protocol's events. Nothing, for
+    /// a connection that was dialled.
+    pub faults: Faults,
     /// What TLS agreed on, where there is TLS.
     pub tls: Option<tls::Info>,
     /// How long the establishment took, phase by phase; empty on the accepting side.
     pub timings: Timings,
+}
+
+impl Info {
+    /// The facts that are known as soon as there is a stream.
+    pub(crate) fn new(peer: Endpoint, faults: Faults) -> Self {
+        let timings = Timings::default();
+        Self { peer, remote: None, local: None, faults, tls: None, timings }
+    }
 }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portolan_core::{
-    Endpoint, Error, Event, Failure, Host, Kind, Phase, Scheme, Timings, Transport, Url, Value,
+    Endpoint, Error, Event, Failure, Host, Kind, Phase, Scheme, Transport, Url, Value,
 };
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use crate::attempts::{hint, no_connection, silence};
 use crate::eyeballs::{interleave, race};
+use crate::fault::Faults;
 use crate::proxy::{Proxies, tunnel};
 use crate::tls::Tls;
 use crate::{Connection, Context, Datagram, Info, Recorder, Resolve, SystemResolver};
@@ -262,16 +263,10 @@ impl Dialer {
             match race(interleave(addresses), connect, report).await {
                 Ok((remote, stream)) => {
                     cx.fact(Phase::CONNECT, "address", remote.to_string());
-                    Ok(Connection {
-                        info: Info {
-                            peer: endpoint.clone(),
-                            remote: Some(remote),
-                            local: stream.local_addr().ok(),
-                            tls: None,
-                            timings: Timings::default(),
-                        },
-                        stream: stream.into(),
-                    })
+                    let mut info = Info::new(endpoint.clone(), Faults::default());
+                    info.remote = Some(remote);
+                    info.local = stream.local_addr().ok();
+                    Ok(Connection { stream: stream.into(), info })
                 }
                 Err(attempts) => Err(no_connection(endpoint, attempts)),
             }
@@ -399,16 +394,8 @@ async fn connect_unix(endpoint: &Endpoint, cx: &Context) -> Result<Connection, E
                 .with_source(error)
         })?;
         cx.fact(Phase::CONNECT, "address", endpoint.to_string());
-        Ok(Connection {
-            stream: stream.into(),
-            info: Info {
-                peer: endpoint.clone(),
-                remote: None,
-                local: None,
-                tls: None,
-                timings: Timings::default(),
-            },
-        })
+        let info = Info::new(endpoint.clone(), Faults::default());
+        Ok(Connection { stream: stream.into(), info })
     })
     .await
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use portolan_core::{Backoff, Endpoint, Error, Event, Failure, Host, Kind, Timeouts, Timings, Url};
+use portolan_core::{Backoff, Endpoint, Error, Event, Failure, Host, Kind, Timeouts, Url};
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, UnixListener};
@@ -267,13 +267,8 @@ impl Incoming {
                 return Ok(None);
             }
         }
-        let mut info = Info {
-            peer: self.peer,
-            remote: None,
-            local: self.local,
-            tls: None,
-            timings: Timings::default(),
-        };
+        let mut info = Info::new(self.peer, self.faults);
+        info.local = self.local;
         if let Some(server) = &self.tls {
             let cx = cx.limited(cx.timeouts().connect);
             let (secured, facts) = server.accept(stream, &cx).await?;

@@ -11,7 +11,15 @@ pub(super) const UNIX: Entry = entry("unix", Scheme::Unix, 0);
 pub(super) const TLS: Entry = entry("tls", Scheme::Tls, 2);
 
 const fn entry(name: &'static str, scheme: Scheme, number: u16) -> Entry {
-    Entry { name, scheme, number, alpn: &[], is_proxy: false, run: Run::Stream(run) }
+    Entry {
+        name,
+        scheme,
+        number,
+        alpn: &[],
+        is_proxy: false,
+        has_events: false,
+        run: Run::Stream(run),
+    }
 }
 
 fn run(listener: Listener, stop: Stop) -> Task {

@@ -34,6 +34,7 @@ const fn entry(name: &'static str, scheme: Scheme, number: u16) -> Entry {
         number,
         alpn: &["h2", "http/1.1"],
         is_proxy: false,
+        has_events: true,
         run: Run::Stream(run),
     }
 }

@@ -18,6 +18,7 @@ pub(super) const ENTRY: Entry = Entry {
     number: 82,
     alpn: &[],
     is_proxy: true,
+    has_events: true,
     run: Run::Stream(|listener, stop| {
         let routes = Router::new().fallback(forward);
         Box::pin(Server::new(routes).serve(listener, stop))

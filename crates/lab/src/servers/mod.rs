@@ -22,6 +22,8 @@ pub(crate) struct Entry {
     /// What TLS offers by ALPN.
     pub(crate) alpn: &'static [&'static str],
     pub(crate) is_proxy: bool,
+    /// Whether it tells its protocol's events to [`portolan_net::fault`].
+    pub(crate) has_events: bool,
     pub(crate) run: Run,
 }
 

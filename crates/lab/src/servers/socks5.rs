@@ -16,6 +16,7 @@ pub(super) const ENTRY: Entry = Entry {
     number: 81,
     alpn: &[],
     is_proxy: true,
+    has_events: false,
     run: Run::Stream(|listener, stop| Box::pin(serve(listener, forward, stop))),
 };
 

@@ -12,6 +12,7 @@ pub(super) const ENTRY: Entry = Entry {
     number: 1,
     alpn: &[],
     is_proxy: false,
+    has_events: false,
     run: Run::Datagrams(|socket, plan, stop| Box::pin(run(socket, plan, stop))),
 };
 

@@ -172,6 +172,12 @@ impl Faults {
         DatagramFaults::new(&self.effects, self.seed)
     }
 
+    /// Whether any event of the protocol is to go wrong, and so need be [told](Self::event).
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// Counts an event of the protocol, such as `RCPT` or `GET /slow`, and lets happen what was
     /// planned for it. A server calls this before it acts; it answers with the reply instead, where
     /// there is one. A delay passes in here; where the event resets the connection or stalls, this
