@@ -33,13 +33,6 @@ const METRICS_INTERVAL: Duration = Duration::from_secs(15);
 /// What concerns the command as a whole, not one target of it.
 pub async fn run(args: &ProbeArgs, given: &Given, console: &Console) -> Result<Exit, Error> {
     let mut signals = Signals::catch()?;
-    tokio::select! {
-        done = probe(args, given, console) => done,
-        () = signals.next() => Ok(Exit::from(Kind::Interrupted)),
-    }
-}
-
-async fn probe(args: &ProbeArgs, given: &Given, console: &Console) -> Result<Exit, Error> {
     args.dial.validate()?;
     let expectations = expectations(&args.expect)?;
     let urls = urls(args)?;
@@ -59,30 +52,42 @@ async fn probe(args: &ProbeArgs, given: &Given, console: &Console) -> Result<Exi
         .with_timeouts(args.dial.timeouts(Some(TIMEOUT)))
         .with_retry(args.dial.retry())
         .with_expectations(expectations);
-    let round = Round { prober, targets, concurrency: args.concurrency, console: *console };
-    match (args.watch, args.metrics) {
-        (None, None) => round.run(None).await,
-        (pause, address) => {
-            let metrics = match address {
-                Some(address) => Some(Metrics::serve(address, console).await?),
-                None => None,
-            };
-            round.watch(pause.unwrap_or(METRICS_INTERVAL), metrics.as_ref()).await
-        }
+    let rounds = Rounds { prober, targets, concurrency: args.concurrency, console: *console };
+    let exit = tokio::select! {
+        exit = rounds.run(args) => exit,
+        () = signals.next() => Ok(Exit::from(Kind::Interrupted)),
+    };
+    if let Some(lab) = lab {
+        lab.stop().await;
     }
+    exit
 }
 
-/// One round over all targets.
-struct Round {
+/// Rounds over all targets.
+struct Rounds {
     prober: Prober,
     targets: Vec<Target>,
     concurrency: usize,
     console: Console,
 }
 
-impl Round {
+impl Rounds {
+    /// As many rounds as the flags ask for.
+    async fn run(&self, args: &ProbeArgs) -> Result<Exit, Error> {
+        match (args.watch, args.metrics) {
+            (None, None) => self.once(None).await,
+            (pause, address) => {
+                let metrics = match address {
+                    Some(address) => Some(Metrics::serve(address, &self.console).await?),
+                    None => None,
+                };
+                self.watch(pause.unwrap_or(METRICS_INTERVAL), metrics.as_ref()).await
+            }
+        }
+    }
+
     /// Probes every target once and shows each as soon as those before it are known.
-    async fn run(&self, metrics: Option<&Metrics>) -> Result<Exit, Error> {
+    async fn once(&self, metrics: Option<&Metrics>) -> Result<Exit, Error> {
         let console = &self.console;
         let layout = self.layout();
         let mut exit = Exit::DONE;
@@ -111,7 +116,7 @@ impl Round {
             if is_live {
                 height = self.redraw(height, metrics).await?;
             } else {
-                self.run(metrics).await?;
+                self.once(metrics).await?;
             }
             tokio::time::sleep(pause).await;
         }
