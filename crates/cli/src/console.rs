@@ -16,8 +16,6 @@ use crate::show::{self, Line};
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default();
-/// The width of output that no terminal bounds.
-const WIDTH: usize = 80;
 
 /// Where output goes, and in which form: data to stdout, everything else to stderr.
 ///
@@ -92,11 +90,12 @@ impl Console {
         io::stdout().is_terminal()
     }
 
-    /// The columns of the terminal that stdout is, or 80.
+    /// The columns of the terminal that stdout is; without bound where it is none, so that what is
+    /// piped or kept is whole.
     #[must_use]
     pub fn width(&self) -> usize {
         let size = terminal_size::terminal_size_of(io::stdout());
-        size.map_or(WIDTH, |(width, _)| usize::from(width.0))
+        size.map_or(usize::MAX, |(width, _)| usize::from(width.0))
     }
 
     /// `text` from a peer, without control and invisible characters where stdout is a terminal.
