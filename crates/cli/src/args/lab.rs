@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
+use portolan::lab::Lab;
 
 use super::values::number;
 
@@ -15,7 +17,12 @@ use super::values::number;
   portolan lab --ca ca.pem & curl --cacert ca.pem https://localhost:7443/")]
 pub struct LabArgs {
     /// Start only these servers, such as tcp,https [default: all]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(Lab::names())
+    )]
     pub only: Vec<String>,
     /// Count the ports from here: at 7000, http is on 7080 and https on 7443
     #[arg(
