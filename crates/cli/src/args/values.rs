@@ -6,8 +6,6 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use portolan::units::{self, UnitError};
 use portolan::{Host, Scheme, Url, UrlError};
 
@@ -161,21 +159,6 @@ fn split_host(text: &str) -> Option<(&str, &str)> {
     Some((&text[..end], text[end..].strip_prefix(':')?))
 }
 
-/// A public key by the SHA-256 of its SubjectPublicKeyInfo: `sha256/BASE64` (RFC 7469 section
-/// 2.4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pin(pub [u8; 32]);
-
-impl FromStr for Pin {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digest = text.strip_prefix("sha256/").and_then(|b| BASE64_STANDARD.decode(b).ok());
-        let digest = digest.and_then(|digest| digest.try_into().ok());
-        digest.map(Self).ok_or("not sha256/ and the base64 of 32 bytes")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,15 +197,6 @@ mod tests {
         assert_eq!(proxy("socks5h://[::1]").unwrap().port(), 1080);
         for bad in ["ftp://localhost", "gopher://localhost", "tcp:1"] {
             assert!(proxy(bad).unwrap_err().contains("socks5h"), "{bad}");
-        }
-    }
-
-    #[test]
-    fn pins_are_32_bytes() {
-        let pin = "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".parse::<Pin>().unwrap();
-        assert_eq!(pin.0[0], 0xe3);
-        for bad in ["47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", "sha256/AAAA", "sha256/!"] {
-            assert!(bad.parse::<Pin>().is_err(), "{bad}");
         }
     }
 
