@@ -32,7 +32,8 @@ impl Authority {
         let issuer = Issuer::new(ca, ca_key);
         let key = KeyPair::generate().map_err(failed)?;
         let leaf = leaf_params().map_err(failed)?.signed_by(&key, &issuer).map_err(failed)?;
-        let identity = tls::Identity::from_pem(leaf.pem().as_bytes(), key.serialize_pem().as_bytes())?;
+        let identity =
+            tls::Identity::from_pem(leaf.pem().as_bytes(), key.serialize_pem().as_bytes())?;
         Ok(Self { pem: certificate.pem(), der: certificate.der().to_vec(), identity })
     }
 }

@@ -95,7 +95,8 @@ impl TlsArgs {
         if let Some(cert) = &self.cert {
             let key = self.key.as_ref().unwrap_or(cert);
             let identity = Identity::from_pem_files(cert, key);
-            tls = tls.with_client_identity(identity.map_err(|error| misfit("--cert", cert, error))?);
+            tls =
+                tls.with_client_identity(identity.map_err(|error| misfit("--cert", cert, error))?);
         }
         if let Some(name) = &self.sni {
             tls = tls.with_server_name(Host::Name(name.clone()));
