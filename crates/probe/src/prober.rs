@@ -75,6 +75,8 @@ impl Prober {
     #[must_use]
     pub fn new(dialer: Dialer) -> Self {
         let timeouts = Timeouts { operation: Some(Duration::from_secs(30)), ..Timeouts::default() };
+        // A resumed session would show the certificate of its first handshake.
+        let dialer = dialer.without_resumption();
         Self { dialer, timeouts, retry: Retry::default(), expectations: Arc::new([]) }
     }
 

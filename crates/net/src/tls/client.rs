@@ -200,6 +200,12 @@ impl Tls {
         cx.within(Phase::TLS, self.handshake(stream, host, cx)).await
     }
 
+    /// Reads what the first handshake needs from this machine, so that the phase times the peer
+    /// alone.
+    pub(crate) async fn prepare(&self) -> Result<(), Error> {
+        self.engine.get_or_try_init(|| self.build()).await.map(drop)
+    }
+
     async fn handshake(
         &self,
         stream: Stream,
