@@ -112,13 +112,16 @@ impl Console {
         self.styled(&format!("{text}\n"))
     }
 
-    /// Writes lines of data to a terminal, over the `height` lines that were written last.
+    /// Writes lines of data to a terminal, over the `height` lines that were written last; below
+    /// them where they did not fit the screen.
     ///
     /// # Errors
     /// [`Kind::Write`].
     pub fn redraw(&self, text: &str, height: usize) -> Result<(), Error> {
         // Cursor up, then erase to the end of the screen (ECMA-48: CPL, ED).
-        let back = if height > 0 { format!("\x1b[{height}F\x1b[J") } else { String::new() };
+        let screen = terminal_size::terminal_size_of(io::stdout());
+        let fits = screen.is_some_and(|(_, rows)| height < usize::from(rows.0));
+        let back = if height > 0 && fits { format!("\x1b[{height}F\x1b[J") } else { String::new() };
         self.data(back.as_bytes())?;
         self.line(text)
     }

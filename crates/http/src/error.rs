@@ -140,7 +140,7 @@ fn http2_error(error: &h2::Error) -> HttpError {
 
 /// The error of a connection that broke while we waited.
 fn lost(cause: &io::Error) -> Error {
-    if let Some(refusal) = portolan_net::tls::refused_by_alert(cause) {
+    if let Some(refusal) = portolan_net::tls::refusal_of(cause) {
         return refusal;
     }
     Error::new(Kind::Lost, "could not get an answer")

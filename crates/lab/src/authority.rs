@@ -17,6 +17,7 @@ const LIFETIME: Duration = Duration::days(90);
 pub(crate) struct Authority {
     /// The authority's own certificate.
     pub(crate) pem: String,
+    pub(crate) der: Vec<u8>,
     pub(crate) identity: tls::Identity,
 }
 
@@ -27,12 +28,13 @@ impl Authority {
         };
         let ca_key = KeyPair::generate().map_err(failed)?;
         let ca = ca_params();
-        let ca_pem = ca.self_signed(&ca_key).map_err(failed)?.pem();
+        let certificate = ca.self_signed(&ca_key).map_err(failed)?;
         let issuer = Issuer::new(ca, ca_key);
         let key = KeyPair::generate().map_err(failed)?;
         let leaf = leaf_params().map_err(failed)?.signed_by(&key, &issuer).map_err(failed)?;
-        let identity = tls::Identity::from_pem(&leaf.pem(), &key.serialize_pem())?;
-        Ok(Self { pem: ca_pem, identity })
+        let identity =
+            tls::Identity::from_pem(leaf.pem().as_bytes(), key.serialize_pem().as_bytes())?;
+        Ok(Self { pem: certificate.pem(), der: certificate.der().to_vec(), identity })
     }
 }
 

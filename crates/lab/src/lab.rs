@@ -18,6 +18,7 @@ use crate::servers::{self, Entry, Run};
 pub struct Lab {
     servers: Vec<Server>,
     ca_pem: String,
+    ca_der: Vec<u8>,
     stopping: CancellationToken,
     tasks: Vec<AbortOnDropHandle<()>>,
 }
@@ -101,8 +102,13 @@ impl Builder {
         self.check_faults(&entries)?;
         let authority = Authority::mint()?;
         let stopping = CancellationToken::new();
-        let mut lab =
-            Lab { servers: Vec::new(), ca_pem: authority.pem, stopping, tasks: Vec::new() };
+        let mut lab = Lab {
+            servers: Vec::new(),
+            ca_pem: authority.pem,
+            ca_der: authority.der,
+            stopping,
+            tasks: Vec::new(),
+        };
         for entry in entries {
             let (url, task) = self.start_one(entry, &authority.identity, &lab.stopping).await?;
             lab.tasks.push(AbortOnDropHandle::new(tokio::spawn(task)));
@@ -157,7 +163,7 @@ impl Builder {
             Run::Stream(run) => {
                 let mut listener = Listener::bind(&url).await?.with_faults(faults)?;
                 if url.scheme().transport() == Transport::Tls {
-                    let server = tls::Server::new(identity.clone())?;
+                    let server = tls::Server::new(identity.clone());
                     listener = listener.with_tls(server.with_alpn(entry.alpn));
                 }
                 if let Some(observe) = &self.observe {
@@ -226,6 +232,12 @@ impl Lab {
     #[must_use]
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
+    }
+
+    /// The same certificate in DER, for [`Tls::with_ca`](portolan_net::tls::Tls::with_ca).
+    #[must_use]
+    pub fn ca_der(&self) -> &[u8] {
+        &self.ca_der
     }
 
     /// Stops accepting, lets connections end for up to 5 s, and returns when all is down.

@@ -145,6 +145,12 @@ impl Dialer {
         self.with(|settings| settings.tls = tls)
     }
 
+    /// Makes every TLS handshake a full one, so that each sees the peer's certificate anew.
+    #[must_use]
+    pub fn without_resumption(self) -> Self {
+        self.with(|settings| settings.tls = settings.tls.clone().without_resumption())
+    }
+
     /// Offers these protocols by ALPN (RFC 7301), unless the TLS settings name some themselves.
     #[must_use]
     pub fn with_default_alpn(self, protocols: &[&str]) -> Self {
@@ -203,6 +209,10 @@ impl Dialer {
         proxy: Option<&Url>,
         cx: &Context,
     ) -> Result<Connection, Error> {
+        let is_tls = |transport| transport == Transport::Tls;
+        if is_tls(endpoint.transport) || proxy.is_some_and(|p| is_tls(p.scheme().transport())) {
+            self.0.tls.prepare().await?;
+        }
         let mut connection = match (endpoint.transport, proxy) {
             (Transport::Udp | Transport::UnixDatagram, _) => {
                 let message = format!("could not open a stream to {endpoint}, which is a datagram");
@@ -217,7 +227,7 @@ impl Dialer {
             }
         };
         connection.info.peer = endpoint.clone();
-        if endpoint.transport == Transport::Tls {
+        if is_tls(endpoint.transport) {
             connection = self.secure(connection, &endpoint.host, cx).await?;
         }
         Ok(connection)

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::join_all;
 use portolan_core::units::show_duration;
 use portolan_core::{Attempt, Error, Failure, Kind, Phase, Scheme, Timeouts, Timings, Url};
+use portolan_http::{HttpError, Speaks};
 use portolan_net::{Context, Dialer, tls};
 
 use crate::Answer;
@@ -13,7 +14,7 @@ use crate::Answer;
 /// Certificates with fewer days left are worth a note.
 const DAYS_WORTH_A_NOTE: i64 = 15;
 /// How long a neighbouring port may take to answer.
-const NEIGHBOUR_LIMIT: Duration = Duration::from_millis(500);
+const NEIGHBOUR_LIMIT: Duration = Duration::from_millis(250);
 
 /// What works, but should be known.
 pub(crate) fn notes(answer: &Answer, timings: &Timings, now: SystemTime) -> Vec<String> {
@@ -69,7 +70,24 @@ pub(crate) async fn advise(error: Error, url: &Url, dialer: &Dialer) -> Error {
         let failure = if error.kind() == Kind::Timeout { "does not answer" } else { "refused" };
         return error.with_hint(format!("port {} {failure}; {open} is open", url.port()));
     }
-    error
+    match other_scheme(&error, url) {
+        Some(other) => error.with_hint(format!("try {other}")),
+        None => error,
+    }
+}
+
+/// The same place with or without TLS, where the peer shows that this is what it speaks.
+fn other_scheme(error: &Error, url: &Url) -> Option<Url> {
+    let is_clear = matches!(error.find(), Some(tls::HandshakeError::NotTls));
+    let is_tls = matches!(error.find(), Some(HttpError::NotHttp(Speaks::Tls)));
+    let scheme = match url.scheme() {
+        Scheme::Https if is_clear => Scheme::Http,
+        Scheme::Tls if is_clear => Scheme::Tcp,
+        Scheme::Http if is_tls => Scheme::Https,
+        _ => return None,
+    };
+    let other = Url::from_endpoint(scheme, &url.endpoint());
+    if scheme.has_path() { other.with_path(url.path_and_query()).ok() } else { Some(other) }
 }
 
 /// The first of the ports where the same service might be instead, if it is open.

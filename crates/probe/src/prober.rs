@@ -51,7 +51,7 @@ impl Report {
         self.error.is_none()
     }
 
-    /// From the start of the first phase to the end of the last.
+    /// How long the phases took together.
     #[must_use]
     pub fn total(&self) -> Duration {
         self.timings.total()
@@ -75,6 +75,8 @@ impl Prober {
     #[must_use]
     pub fn new(dialer: Dialer) -> Self {
         let timeouts = Timeouts { operation: Some(Duration::from_secs(30)), ..Timeouts::default() };
+        // A resumed session would show the certificate of its first handshake.
+        let dialer = dialer.without_resumption();
         Self { dialer, timeouts, retry: Retry::default(), expectations: Arc::new([]) }
     }
 

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use portolan::net::tls::Pin;
 use portolan::{Error, Kind};
 
-use super::values::{Pin, server_name};
+use super::values::server_name;
 
 /// How to speak TLS.
 #[derive(Args, Clone, Debug, Default)]

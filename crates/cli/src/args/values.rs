@@ -6,8 +6,6 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use portolan::units::{self, UnitError};
 use portolan::{Host, Scheme, Url, UrlError};
 
@@ -41,9 +39,14 @@ pub(crate) fn address(text: &str) -> Result<IpAddr, &'static str> {
     text.parse().map_err(|_| "not an address such as 192.0.2.1 or 2001:db8::1")
 }
 
-/// Reads a URL; `host:port` is one of TCP.
+/// Reads a URL; `host:port` is one of TCP, and a host without a port, or with a path, of HTTPS.
 pub(crate) fn target(text: &str) -> Result<Url, UrlError> {
-    Url::parse_as(text, Scheme::Tcp)
+    match (text.parse::<Url>(), Url::parse_as(text, Scheme::Tcp)) {
+        (Err(UrlError::NoScheme), Err(UrlError::MissingPort(_) | UrlError::Path(_))) => {
+            Url::parse_as(text, Scheme::Https)
+        }
+        (_, url) => url,
+    }
 }
 
 /// Reads a proxy's URL; `host:port` is an HTTP proxy.
@@ -161,24 +164,20 @@ fn split_host(text: &str) -> Option<(&str, &str)> {
     Some((&text[..end], text[end..].strip_prefix(':')?))
 }
 
-/// A public key by the SHA-256 of its SubjectPublicKeyInfo: `sha256/BASE64` (RFC 7469 section
-/// 2.4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pin(pub [u8; 32]);
-
-impl FromStr for Pin {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digest = text.strip_prefix("sha256/").and_then(|b| BASE64_STANDARD.decode(b).ok());
-        let digest = digest.and_then(|digest| digest.try_into().ok());
-        digest.map(Self).ok_or("not sha256/ and the base64 of 32 bytes")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn targets_without_a_scheme() {
+        let read = |text| target(text).map(|url| url.to_string());
+        assert_eq!(read("db.test:5432"), Ok("tcp://db.test:5432".to_owned()));
+        assert_eq!(read("web.test"), Ok("https://web.test/".to_owned()));
+        assert_eq!(read("web.test:8443/up"), Ok("https://web.test:8443/up".to_owned()));
+        assert_eq!(read("[::1]:80"), Ok("tcp://[::1]:80".to_owned()));
+        assert_eq!(read("tcp://web.test"), Err(UrlError::MissingPort(Scheme::Tcp)));
+        assert_eq!(read("web.test:http"), Err(UrlError::Port));
+    }
 
     #[test]
     fn addresses_for_hosts() {
@@ -214,15 +213,6 @@ mod tests {
         assert_eq!(proxy("socks5h://[::1]").unwrap().port(), 1080);
         for bad in ["ftp://localhost", "gopher://localhost", "tcp:1"] {
             assert!(proxy(bad).unwrap_err().contains("socks5h"), "{bad}");
-        }
-    }
-
-    #[test]
-    fn pins_are_32_bytes() {
-        let pin = "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".parse::<Pin>().unwrap();
-        assert_eq!(pin.0[0], 0xe3);
-        for bad in ["47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", "sha256/AAAA", "sha256/!"] {
-            assert!(bad.parse::<Pin>().is_err(), "{bad}");
         }
     }
 

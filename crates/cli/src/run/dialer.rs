@@ -1,14 +1,16 @@
 //! From the flags of dialling to what the network floor wants.
 
+use std::env;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use portolan::net::proxy::Proxies;
-use portolan::net::tls::Tls;
+use portolan::net::tls::{Identity, Tls, Version, danger};
 use portolan::net::{Dialer, Family, Retry};
-use portolan::{Backoff, Error, Timeouts};
+use portolan::{Backoff, Error, Host, Kind, Timeouts};
 
 use crate::args::dial::DialArgs;
-use crate::args::tls::TlsArgs;
+use crate::args::tls::{TlsArgs, TlsVersion};
 
 impl DialArgs {
     /// The dialer that these flags ask for.
@@ -45,7 +47,7 @@ impl DialArgs {
     fn proxies(&self) -> Result<Proxies, Error> {
         let proxies = match &self.proxy {
             Some(proxy) => Proxies::all(proxy.clone())?,
-            None => Proxies::from_env(|name| std::env::var(name).ok())?,
+            None => Proxies::from_env(|name| env::var(name).ok())?,
         };
         Ok(match self.noproxy.as_slice() {
             [] => proxies,
@@ -82,9 +84,54 @@ impl DialArgs {
 
 impl TlsArgs {
     /// The TLS settings that these flags ask for.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] for a file or a value that does not serve.
     pub fn client(&self) -> Result<Tls, Error> {
-        Ok(Tls::new())
+        let mut tls = Tls::new().with_versions(self.tls_min.into(), self.tls_max.into())?;
+        if let Some(file) = &self.cacert {
+            tls = tls.with_ca_file(file).map_err(|error| misfit("--cacert", file, error))?;
+        }
+        if let Some(cert) = &self.cert {
+            let key = self.key.as_ref().unwrap_or(cert);
+            let identity = Identity::from_pem_files(cert, key);
+            tls =
+                tls.with_client_identity(identity.map_err(|error| misfit("--cert", cert, error))?);
+        }
+        if let Some(name) = &self.sni {
+            tls = tls.with_server_name(Host::Name(name.clone()));
+        }
+        if !self.alpn.is_empty() {
+            tls = tls.with_alpn(&self.alpn);
+        }
+        for pin in &self.pin {
+            tls = tls.with_pin(*pin);
+        }
+        let from_environment = || env::var_os("SSLKEYLOGFILE").map(PathBuf::from);
+        if let Some(file) = self.keylog.clone().or_else(from_environment) {
+            tls = tls.with_key_log(file)?;
+        }
+        Ok(if self.insecure { danger::without_verification(tls) } else { tls })
     }
+}
+
+impl From<TlsVersion> for Version {
+    fn from(version: TlsVersion) -> Self {
+        match version {
+            TlsVersion::V1_2 => Self::Tls12,
+            TlsVersion::V1_3 => Self::Tls13,
+        }
+    }
+}
+
+/// The error for a flag whose file does not serve.
+fn misfit(flag: &str, file: &Path, cause: Error) -> Error {
+    let error = Error::new(Kind::Usage, format!("invalid value '{}' for {flag}", file.display()));
+    let error = match cause.hint() {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    };
+    error.with_source(cause)
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub async fn run(args: &ProbeArgs, given: &Given, console: &Console) -> Result<E
     let targets = match &lab {
         None => urls.into_iter().map(Target::from).collect(),
         Some(lab) => {
-            let tls = args.dial.tls.client()?.with_ca_pem(lab.ca_pem())?;
+            let tls = args.dial.tls.client()?.with_ca([lab.ca_der()])?;
             dialer = dialer.with_tls(tls).with_proxies(Proxies::none());
             lab_targets(lab)
         }

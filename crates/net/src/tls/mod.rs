@@ -1,101 +1,82 @@
-//! TLS.
+//! TLS 1.2 and 1.3 over any [`Stream`](crate::Stream), from either end (RFC 5246, RFC 8446).
+//!
+//! [`Tls`] is a client's settings, [`Server`] a server's; both turn a stream into a stream and an
+//! [`Info`]. A peer's certificate is always verified; every exception lives in [`danger`]. Why one
+//! is not trusted is a [`Reason`], why a handshake failed otherwise a [`HandshakeError`]: both are
+//! found in the error's chain of causes, and the error's hint says what to do.
+//!
+//! There is one backend, and nothing here revokes, staples or renews certificates.
+//!
+//! ```
+//! use portolan_core::{Host, Timeouts};
+//! use portolan_net::tls::{Identity, Server, Tls};
+//! use portolan_net::{Context, Stream};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let minted = rcgen::generate_simple_self_signed(["a.example".to_owned()])?;
+//! let identity = Identity::from_pem(
+//!     minted.cert.pem().as_bytes(),
+//!     minted.signing_key.serialize_pem().as_bytes(),
+//! )?;
+//! let server = Server::new(identity);
+//! let client = Tls::new().with_ca([minted.cert.der().to_vec()])?;
+//!
+//! let (near, far) = tokio::io::duplex(4096);
+//! let cx = Context::new(Timeouts::default());
+//! let host = Host::parse("a.example")?;
+//! let (dialled, accepted) = tokio::join!(
+//!     client.connect(Stream::boxed(near), &host, &cx),
+//!     server.accept(Stream::boxed(far), &cx),
+//! );
+//! let (_stream, info) = dialled?;
+//! assert!(info.verified);
+//! assert_eq!(info.chain[0].names, ["a.example"]);
+//! assert_eq!(accepted?.1.server_name.as_deref(), Some("a.example"));
+//! # Ok(())
+//! # }
+//! ```
 
-use portolan_core::{Error, Host};
+mod certificate;
+mod client;
+pub mod danger;
+mod handshake;
+mod identity;
+mod info;
+mod key_log;
+mod pem;
+mod pin;
+mod server;
+mod untrusted;
+mod verify;
+mod version;
 
-use crate::{Context, Stream};
+use std::sync::{Arc, LazyLock};
 
-/// Client.
-#[derive(Clone, Debug, Default)]
-pub struct Tls;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
-impl Tls {
-    /// Verified.
-    #[must_use]
-    pub fn new() -> Self {
-        Self
-    }
+pub use certificate::Certificate;
+pub use client::Tls;
+pub use handshake::{HandshakeError, refusal_of};
+pub use identity::Identity;
+pub use info::Info;
+pub use pem::PemError;
+pub use pin::{Pin, PinError};
+pub use server::Server;
+pub use untrusted::{Reason, Untrusted};
+pub use version::{Version, VersionError};
 
-    /// CA.
-    pub fn with_ca_pem(self, _pem: &str) -> Result<Self, Error> {
-        Ok(self)
-    }
-
-    /// Whether ALPN was chosen.
-    #[must_use]
-    pub fn with_default_alpn(self, _protocols: &[&str]) -> Self {
-        self
-    }
-
-    /// Handshake.
-    pub async fn connect(
-        &self,
-        stream: Stream,
-        _host: &Host,
-        _cx: &Context,
-    ) -> Result<(Stream, Info), Error> {
-        Ok((stream, Info { alpn: None, chain: Vec::new(), distrust: None }))
-    }
+/// The one backend.
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+        LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
+    PROVIDER.clone()
 }
 
-/// Server.
-#[derive(Clone, Debug)]
-pub struct Server;
-
-impl Server {
-    /// Handshake.
-    pub async fn accept(&self, stream: Stream, _cx: &Context) -> Result<(Stream, Info), Error> {
-        Ok((stream, Info { alpn: None, chain: Vec::new(), distrust: None }))
-    }
+/// Bytes as lower-case hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Facts.
-#[derive(Clone, Debug)]
-pub struct Info {
-    /// ALPN.
-    pub alpn: Option<String>,
-    /// Chain.
-    pub chain: Vec<Certificate>,
-    /// Distrust.
-    pub distrust: Option<String>,
-}
-
-/// Certificate.
-#[derive(Clone, Debug)]
-pub struct Certificate;
-
-impl Certificate {
-    /// Days.
-    #[must_use]
-    pub fn days_left(&self, _now: std::time::SystemTime) -> i64 {
-        0
-    }
-}
-
-/// Identity.
-#[derive(Clone, Debug)]
-pub struct Identity;
-
-impl Identity {
-    /// PEM.
-    pub fn from_pem(_a: &str, _b: &str) -> Result<Self, Error> {
-        Ok(Self)
-    }
-}
-
-impl Server {
-    /// New.
-    pub fn new(_i: Identity) -> Result<Self, Error> {
-        Ok(Self)
-    }
-    /// ALPN
-    #[must_use]
-    pub fn with_alpn(self, _a: &[&str]) -> Self {
-        self
-    }
-}
-
-/// Stub.
-#[must_use]
-pub fn refused_by_alert(_error: &std::io::Error) -> Option<Error> {
-    None
-}
+#[cfg(test)]
+mod tests;
