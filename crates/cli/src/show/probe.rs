@@ -123,10 +123,11 @@ impl Layout {
     /// Each phase on a line of its own, to scale, with what was learnt in it.
     fn waterfall(&self, report: &Report) -> Vec<String> {
         let spans = report.timings.spans();
-        let total = report.total().as_secs_f64().max(f64::MIN_POSITIVE);
-        let cells =
-            |time: Duration| (time.as_secs_f64() / total * self.bar as f64).round() as usize;
         let Some(first) = spans.iter().map(|span| span.started).min() else { return Vec::new() };
+        let last = spans.iter().filter_map(|span| span.ended).max().unwrap_or(first);
+        let whole = last.duration_since(first).as_secs_f64().max(f64::MIN_POSITIVE);
+        let cells =
+            |time: Duration| (time.as_secs_f64() / whole * self.bar as f64).round() as usize;
         let line = |span: &Span| {
             let offset = cells(span.started.duration_since(first)).min(self.bar - 1);
             let length = cells(span.elapsed()).clamp(1, self.bar - offset);
