@@ -16,8 +16,6 @@ use crate::show::{self, Line};
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default();
-/// The width of output that no terminal bounds.
-const WIDTH: usize = 80;
 
 /// Where output goes, and in which form: data to stdout, everything else to stderr.
 ///
@@ -92,11 +90,12 @@ impl Console {
         io::stdout().is_terminal()
     }
 
-    /// The columns of the terminal that stdout is, or 80.
+    /// The columns of the terminal that stdout is; without bound where it is none, so that what is
+    /// piped or kept is whole.
     #[must_use]
     pub fn width(&self) -> usize {
         let size = terminal_size::terminal_size_of(io::stdout());
-        size.map_or(WIDTH, |(width, _)| usize::from(width.0))
+        size.map_or(usize::MAX, |(width, _)| usize::from(width.0))
     }
 
     /// `text` from a peer, without control and invisible characters where stdout is a terminal.
@@ -113,13 +112,16 @@ impl Console {
         self.styled(&format!("{text}\n"))
     }
 
-    /// Writes lines of data to a terminal, over the `height` lines that were written last.
+    /// Writes lines of data to a terminal, over the `height` lines that were written last; below
+    /// them where they did not fit the screen.
     ///
     /// # Errors
     /// [`Kind::Write`].
     pub fn redraw(&self, text: &str, height: usize) -> Result<(), Error> {
         // Cursor up, then erase to the end of the screen (ECMA-48: CPL, ED).
-        let back = if height > 0 { format!("\x1b[{height}F\x1b[J") } else { String::new() };
+        let screen = terminal_size::terminal_size_of(io::stdout());
+        let fits = screen.is_some_and(|(_, rows)| height < usize::from(rows.0));
+        let back = if height > 0 && fits { format!("\x1b[{height}F\x1b[J") } else { String::new() };
         self.data(back.as_bytes())?;
         self.line(text)
     }

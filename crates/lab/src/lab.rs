@@ -99,7 +99,7 @@ impl Builder {
     /// [`Listener::bind`].
     pub async fn start(self) -> Result<Lab, Error> {
         let entries = self.entries()?;
-        self.check_faults()?;
+        self.check_faults(&entries)?;
         let authority = Authority::mint()?;
         let stopping = CancellationToken::new();
         let mut lab = Lab {
@@ -126,11 +126,15 @@ impl Builder {
     }
 
     /// Refuses faults that nothing in the lab could bring about.
-    fn check_faults(&self) -> Result<(), Error> {
+    fn check_faults(&self, entries: &[&Entry]) -> Result<(), Error> {
         self.faults.servers().try_for_each(known)?;
         for fault in self.faults.faults() {
-            let is_struck = |entry: &&Entry| fault.server().is_none_or(|name| name == entry.name);
-            let mut struck = servers::ALL.iter().filter(is_struck);
+            let is_struck = |entry: &&&Entry| fault.server().is_none_or(|name| name == entry.name);
+            let mut struck = entries.iter().filter(is_struck);
+            if struck.clone().next().is_none() {
+                let message = format!("the fault '{fault}' strikes a server that is not started");
+                return Err(Error::new(Kind::Usage, message));
+            }
             if !struck.clone().any(|entry| fault.fits(entry.scheme.transport())) {
                 let message = format!("the fault '{fault}' fits no server that it strikes");
                 return Err(Error::new(Kind::Usage, message).with_hint(

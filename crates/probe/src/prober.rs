@@ -51,7 +51,7 @@ impl Report {
         self.error.is_none()
     }
 
-    /// From the start of the first phase to the end of the last.
+    /// How long the phases took together.
     #[must_use]
     pub fn total(&self) -> Duration {
         self.timings.total()

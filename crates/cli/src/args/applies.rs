@@ -90,20 +90,21 @@ fn flag_name(id: &str) -> String {
 }
 
 fn refusal(flag: &str, needs: Needs, targets: &[Url]) -> Error {
+    let fitting = Scheme::ALL.into_iter().filter(|scheme| needs.fits(*scheme));
+    let fitting: Vec<_> = fitting.map(Scheme::name).collect();
+    misfit(flag, targets, &fitting)
+}
+
+/// The refusal of a flag, and perhaps its value, that fits none of `targets` but the schemes
+/// `fitting`.
+pub(crate) fn misfit(flag: &str, targets: &[Url], fitting: &[&str]) -> Error {
     let mut schemes: Vec<_> = targets.iter().map(Url::scheme).collect();
     schemes.sort_unstable();
     schemes.dedup();
     let targets: Vec<_> = schemes.iter().map(|scheme| format!("{scheme}:")).collect();
-    let fitting = Scheme::ALL.into_iter().filter(|scheme| needs.fits(*scheme));
-    let fitting: Vec<_> = fitting.map(Scheme::name).collect();
-    Error::new(
-        Kind::Usage,
-        format!(
-            "--{flag} does not apply to {} targets; it fits {}",
-            targets.join(" and "),
-            fitting.join(", ")
-        ),
-    )
+    let (targets, fitting) = (targets.join(" and "), fitting.join(", "));
+    let message = format!("--{flag} does not apply to {targets} targets; it fits {fitting}");
+    Error::new(Kind::Usage, message)
 }
 
 #[cfg(test)]

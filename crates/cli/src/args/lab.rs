@@ -2,20 +2,35 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
+use portolan::lab::Lab;
 
 use super::values::number;
 
 /// Which servers to start, and how they misbehave.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "Examples:
+#[command(after_help = "Faults:
+  WHERE   words, each of which narrows the choice: a server (https), connections (conn=3,
+          conn=2..5), a share of them (10%), an HTTP request (GET /slow, GET=2 /slow)
+  ACTION  for streams latency=100ms jitter=20ms bandwidth=64KiB/s cut=10KiB reset stall refuse
+          corrupt=1/1000, for requests also reply=503, for datagrams also loss=5% duplicate=5%
+          reorder=5%
+
+Examples:
   portolan lab
   portolan lab --only http,https --ports ephemeral --json
-  portolan lab --fault 'http: latency=200ms,jitter=50ms' --seed 7
+  portolan lab --fault 'http: latency=200ms,jitter=50ms' --fault 'tls 10%: reset' --seed 7
+  portolan lab --fault 'GET /get: reply=503,latency=2s'
   portolan lab --ca ca.pem & curl --cacert ca.pem https://localhost:7443/")]
 pub struct LabArgs {
     /// Start only these servers, such as tcp,https [default: all]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(Lab::names())
+    )]
     pub only: Vec<String>,
     /// Count the ports from here: at 7000, http is on 7080 and https on 7443
     #[arg(

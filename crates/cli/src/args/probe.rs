@@ -19,7 +19,7 @@ use super::values::{interval, listen_address, number, target};
   portolan probe --from-file targets.txt --concurrency 200 --json
   portolan probe https://example.org --watch 30s --metrics 127.0.0.1:9100")]
 pub struct ProbeArgs {
-    /// What to probe; host:port means tcp://host:port [default: every server of the lab]
+    /// What to probe; host:port is tcp:, host alone https: [default: every server of the lab]
     #[arg(value_name = "URL", value_parser = target)]
     pub targets: Vec<Url>,
     /// Fail unless these hold, such as status=200,body~REGEX,cert-days>14,rtt<200ms

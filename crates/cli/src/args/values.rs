@@ -39,9 +39,14 @@ pub(crate) fn address(text: &str) -> Result<IpAddr, &'static str> {
     text.parse().map_err(|_| "not an address such as 192.0.2.1 or 2001:db8::1")
 }
 
-/// Reads a URL; `host:port` is one of TCP.
+/// Reads a URL; `host:port` is one of TCP, and a host without a port, or with a path, of HTTPS.
 pub(crate) fn target(text: &str) -> Result<Url, UrlError> {
-    Url::parse_as(text, Scheme::Tcp)
+    match (text.parse::<Url>(), Url::parse_as(text, Scheme::Tcp)) {
+        (Err(UrlError::NoScheme), Err(UrlError::MissingPort(_) | UrlError::Path(_))) => {
+            Url::parse_as(text, Scheme::Https)
+        }
+        (_, url) => url,
+    }
 }
 
 /// Reads a proxy's URL; `host:port` is an HTTP proxy.
@@ -162,6 +167,17 @@ fn split_host(text: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn targets_without_a_scheme() {
+        let read = |text| target(text).map(|url| url.to_string());
+        assert_eq!(read("db.test:5432"), Ok("tcp://db.test:5432".to_owned()));
+        assert_eq!(read("web.test"), Ok("https://web.test/".to_owned()));
+        assert_eq!(read("web.test:8443/up"), Ok("https://web.test:8443/up".to_owned()));
+        assert_eq!(read("[::1]:80"), Ok("tcp://[::1]:80".to_owned()));
+        assert_eq!(read("tcp://web.test"), Err(UrlError::MissingPort(Scheme::Tcp)));
+        assert_eq!(read("web.test:http"), Err(UrlError::Port));
+    }
 
     #[test]
     fn addresses_for_hosts() {

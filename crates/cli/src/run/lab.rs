@@ -55,6 +55,12 @@ async fn start(args: &LabArgs, console: &Console) -> Result<Lab, Error> {
         Kind::Connect if args.ports.is_none() => {
             error.with_hint("choose other ports with --port-base N, or any with --ports ephemeral")
         }
+        // The names in --only were looked at before.
+        Kind::Usage => {
+            let hint = error.hint().map(str::to_owned);
+            let refusal = Error::new(Kind::Usage, "invalid value for --fault").with_source(error);
+            hint.into_iter().fold(refusal, Error::with_hint)
+        }
         _ => error,
     })
 }

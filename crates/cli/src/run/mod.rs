@@ -8,6 +8,8 @@ pub mod metrics;
 pub mod probe;
 pub mod signals;
 
+use std::time::Duration;
+
 use portolan::{Error, Kind};
 use tokio::runtime;
 
@@ -29,13 +31,17 @@ pub fn run(verb: &Verb, given: &Given, console: &Console) -> Result<Exit, Error>
     }
 }
 
-/// Runs a verb that needs the network. A look-up that hangs in the system does not hold its end.
+/// How long the end waits for what still runs.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// Runs a verb that needs the network. At its end servers are dropped, and with them the files of
+/// their sockets; a look-up that hangs in the system is not waited for.
 fn block_on(verb: impl Future<Output = Result<Exit, Error>>) -> Result<Exit, Error> {
     let runtime = runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|cause| {
         Error::new(Kind::Denied, "could not start the threads of the runtime").with_source(cause)
     })?;
     let exit = runtime.block_on(verb);
-    runtime.shutdown_background();
+    runtime.shutdown_timeout(GRACE);
     exit
 }

@@ -10,16 +10,17 @@ use portolan::lab::Lab;
 use portolan::net::Observer;
 use portolan::net::proxy::Proxies;
 use portolan::probe::{Expectation, Prober, Report, Target, supports};
-use portolan::{Error, Kind, Scheme, Url};
+use portolan::{Error, Kind, Scheme, Url, redact};
 
 use super::metrics::Metrics;
 use super::signals::Signals;
-use crate::args::applies::Given;
+use crate::args::applies::{Given, misfit};
 use crate::args::probe::ProbeArgs;
+use crate::args::values::target;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::show::error::sentence;
-use crate::show::probe::{Layout, ProbeReport, label};
+use crate::show::probe::{Layout, ProbeReport, label, marks};
 use crate::trace::Trace;
 
 /// How long a probe may take where `--timeout` does not say.
@@ -32,10 +33,11 @@ const METRICS_INTERVAL: Duration = Duration::from_secs(15);
 /// # Errors
 /// What concerns the command as a whole, not one target of it.
 pub async fn run(args: &ProbeArgs, given: &Given, console: &Console) -> Result<Exit, Error> {
-    let mut signals = Signals::catch()?;
     args.dial.validate()?;
     let expectations = expectations(&args.expect)?;
     let urls = urls(args)?;
+    // Not before stdin was read: until then a signal ends the process as it always does.
+    let mut signals = Signals::catch()?;
     given.check(&urls)?;
     check_expectations(&expectations, &urls)?;
     let mut dialer = args.dial.dialer()?;
@@ -91,7 +93,7 @@ impl Rounds {
         let console = &self.console;
         let layout = self.layout();
         let mut exit = Exit::DONE;
-        let mut phases = Vec::new();
+        let mut seen = Vec::new();
         if !console.is_json() {
             console.line(&layout.head())?;
         }
@@ -99,11 +101,11 @@ impl Rounds {
         while let Some(report) = reports.next().await {
             exit = exit.then(exit_of(&report));
             metrics.inspect(|metrics| metrics.record(&report));
-            phases.extend(report.timings.spans().iter().map(|span| span.phase.name()));
+            seen.extend(marks(&report));
             self.show(&layout, &report)?;
         }
-        if !console.is_json() && self.targets.len() > 1 {
-            console.line(&layout.legend(phases))?;
+        if !console.is_json() && !self.has_detail() {
+            console.line(&layout.legend(&seen))?;
         }
         Ok(exit)
     }
@@ -127,15 +129,17 @@ impl Rounds {
         let layout = self.layout();
         let reports: Vec<_> = self.reports().collect().await;
         let mut text = layout.head();
-        let mut phases = Vec::new();
+        let mut seen = Vec::new();
         for report in &reports {
             metrics.inspect(|metrics| metrics.record(report));
-            phases.extend(report.timings.spans().iter().map(|span| span.phase.name()));
+            seen.extend(marks(report));
             text.push('\n');
-            text.push_str(&layout.row(report));
+            text.push_str(&layout.report(report, self.has_detail()));
         }
-        text.push('\n');
-        text.push_str(&layout.legend(phases));
+        if !self.has_detail() {
+            text.push('\n');
+            text.push_str(&layout.legend(&seen));
+        }
         self.console.redraw(&text, height)?;
         Ok(text.lines().count())
     }
@@ -158,11 +162,12 @@ impl Rounds {
             }
             return Ok(());
         }
-        console.line(&layout.row(report))?;
-        if self.targets.len() == 1 && !report.timings.spans().is_empty() {
-            console.line(&layout.waterfall(report))?;
-        }
-        Ok(())
+        console.line(&layout.report(report, self.has_detail()))
+    }
+
+    /// A lone target is shown with each phase on a line of its own, which needs no legend.
+    const fn has_detail(&self) -> bool {
+        self.targets.len() == 1
     }
 
     fn layout(&self) -> Layout {
@@ -193,11 +198,10 @@ fn check_expectations(expectations: &[Expectation], urls: &[Url]) -> Result<(), 
     match expectations.iter().find(|expectation| !fits(expectation)) {
         None => Ok(()),
         Some(expectation) => {
-            let mut schemes: Vec<_> = urls.iter().map(|url| format!("{}:", url.scheme())).collect();
-            schemes.dedup();
-            let schemes = schemes.join(" ");
-            let message = format!("--expect {expectation} does not apply to {schemes} targets");
-            Err(Error::new(Kind::Usage, message))
+            let fitting = |scheme: &Scheme| supports(*scheme) && expectation.applies_to(*scheme);
+            let fitting: Vec<_> =
+                Scheme::ALL.iter().filter(|s| fitting(s)).map(|s| s.name()).collect();
+            Err(misfit(&format!("expect {expectation}"), urls, &fitting))
         }
     }
 }
@@ -208,7 +212,7 @@ fn urls(args: &ProbeArgs) -> Result<Vec<Url>, Error> {
     if let Some(file) = &args.from_file {
         urls.extend(read_targets(file)?);
         if urls.is_empty() {
-            let message = format!("there are no targets in {}", file.display());
+            let message = format!("there are no targets in --from-file {}", file.display());
             return Err(Error::new(Kind::Usage, message));
         }
     }
@@ -231,15 +235,19 @@ fn read_targets(file: &Path) -> Result<Vec<Url>, Error> {
         std::fs::read_to_string(file)
     };
     let text = text.map_err(|cause| {
-        Error::new(Kind::Read, format!("could not read {}", file.display())).with_source(cause)
+        let message = format!("could not read --from-file {}", file.display());
+        Error::new(Kind::Read, message).with_source(cause)
     })?;
     let lines = text.lines().map(str::trim).enumerate();
     lines
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
         .map(|(index, line)| {
-            crate::args::values::target(line).map_err(|error| {
-                let place = format!("{} line {}", file.display(), index + 1);
-                Error::new(Kind::Usage, format!("invalid target in {place}")).with_source(error)
+            target(line).map_err(|error| {
+                // A password may hold spaces, and the line is still one URL.
+                let shown = redact(&line.replace(' ', "%20"));
+                let place = format!("--from-file {}, line {}", file.display(), index + 1);
+                let message = format!("invalid value '{shown}' in {place}");
+                Error::new(Kind::Usage, message).with_source(error)
             })
         })
         .collect()

@@ -1,5 +1,7 @@
 //! Reports of `probe`: rows with a bar of phases, and objects.
 
+use std::time::Duration;
+
 use anstyle::{AnsiColor, Style};
 use portolan::probe::{Report, Target};
 use portolan::units::show_duration;
@@ -10,6 +12,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::error::{self, AttemptReport};
 use super::millis;
+use crate::sanitize::sanitize;
 
 const UP: Style = AnsiColor::Green.on_default().bold();
 const DOWN: Style = AnsiColor::Red.on_default().bold();
@@ -17,8 +20,9 @@ const FAINT: Style = Style::new().dimmed();
 const HINT: Style = AnsiColor::Cyan.on_default();
 const NOTE: Style = AnsiColor::Yellow.on_default();
 
-/// The phases that have a colour and a mark of their own in a bar; others share the last.
-const MARKS: [(&str, char, AnsiColor); 8] = [
+/// What has a colour and a mark of its own in a bar: the phases, and one that failed. Other phases
+/// share the last.
+const MARKS: [(&str, char, AnsiColor); 9] = [
     ("resolve", '·', AnsiColor::Magenta),
     ("connect", '░', AnsiColor::Blue),
     ("proxy", '-', AnsiColor::Yellow),
@@ -26,35 +30,48 @@ const MARKS: [(&str, char, AnsiColor); 8] = [
     ("send", '>', AnsiColor::White),
     ("wait", '▓', AnsiColor::Green),
     ("receive", '█', AnsiColor::BrightGreen),
+    (FAILED, 'x', AnsiColor::Red),
     ("other", '+', AnsiColor::White),
 ];
+const FAILED: &str = "failed";
 
 /// What stands between columns, and before what belongs to a row.
 const GAP: &str = "  ";
 const INDENT: &str = "      ";
-/// The columns of the state, the total, and the slowest phase.
+/// The columns of the state, the total, and a phase's name.
 const STATE: usize = 4;
 const TOTAL: usize = 8;
+const PHASE: usize = 8;
+/// The columns of the slowest phase, with its time and without.
 const SLOWEST: usize = 16;
+const SLOWEST_NAME: usize = 7;
+/// The columns of a bar, and how few they may become.
 const BAR: usize = 24;
+const BAR_MIN: usize = 16;
+/// Narrower terminals are taken to have so many columns.
+const WIDTH_MIN: usize = 48;
 
 /// The widths of the columns that depend on the terminal and on the targets.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
     target: usize,
     bar: usize,
+    slowest: usize,
     width: usize,
 }
 
 impl Layout {
     /// Columns for these targets that together are no wider than `width`.
     pub fn new<'a>(targets: impl IntoIterator<Item = &'a str>, width: usize) -> Self {
+        let width = width.max(WIDTH_MIN);
         let longest = targets.into_iter().map(UnicodeWidthStr::width).max().unwrap_or(0);
-        let fixed = STATE + TOTAL + SLOWEST + 4 * GAP.len();
-        let room = width.saturating_sub(fixed);
-        // The bar shrinks first; then targets are cut.
-        let bar = room.saturating_sub(longest).clamp(8.min(room), BAR);
-        Self { target: longest.min(room.saturating_sub(bar)), bar, width }
+        let room = width - STATE - TOTAL - 4 * GAP.len();
+        // First the slowest phase goes without its time, then the bar shrinks, then targets are cut.
+        let has_times = room >= longest + BAR_MIN + SLOWEST;
+        let slowest = if has_times { SLOWEST } else { SLOWEST_NAME };
+        let room = room - slowest;
+        let bar = room.saturating_sub(longest).clamp(BAR_MIN.min(room / 2), BAR);
+        Self { target: longest.min(room - bar), bar, slowest, width }
     }
 
     /// The line above the rows.
@@ -62,23 +79,77 @@ impl Layout {
     pub fn head(&self) -> String {
         let target = pad("target", self.target);
         let bar = pad("phases", self.bar);
+        let target = cut(&target, self.target);
         format!(
             "{FAINT}{:STATE$}{GAP}{target}{GAP}{:>TOTAL$}{GAP}{bar}{GAP}slowest{FAINT:#}",
             "", "total"
         )
     }
 
-    /// One target: a row, and below it what failed, what to do, and what should be known.
+    /// All about one target: its row, with `detail` each phase on a line of its own, and what
+    /// failed, what to do, and what should be known.
     #[must_use]
-    pub fn row(&self, report: &Report) -> String {
+    pub fn report(&self, report: &Report, detail: bool) -> String {
+        let mut lines = vec![self.row(report)];
+        if detail {
+            lines.extend(self.waterfall(report));
+        }
+        lines.extend(self.remarks(report));
+        lines.join("\n")
+    }
+
+    fn row(&self, report: &Report) -> String {
         let (state, style) = if report.is_ok() { ("up", UP) } else { ("down", DOWN) };
-        let target = pad(&cut(&label(&report.target), self.target), self.target);
+        let target = pad(&cut(&sanitize(&label(&report.target)), self.target), self.target);
         let total = show_duration(report.total());
         let bar = bar(report, self.bar);
-        let slowest = slowest(report.timings.spans());
-        let mut lines = vec![format!(
+        let slowest = self.slowest(report.timings.spans());
+        let row = format!(
             "{style}{state:STATE$}{style:#}{GAP}{target}{GAP}{total:>TOTAL$}{GAP}{bar}{GAP}{slowest}"
-        )];
+        );
+        row.trim_end().to_owned()
+    }
+
+    fn slowest(&self, spans: &[Span]) -> String {
+        match spans.iter().max_by_key(|span| span.elapsed()) {
+            Some(span) if self.slowest == SLOWEST => {
+                format!("{} {}", span.phase, show_duration(span.elapsed()))
+            }
+            Some(span) => span.phase.name().to_owned(),
+            None => String::new(),
+        }
+    }
+
+    /// Each phase on a line of its own, to scale, with what was learnt in it.
+    fn waterfall(&self, report: &Report) -> Vec<String> {
+        let spans = report.timings.spans();
+        let Some(first) = spans.iter().map(|span| span.started).min() else { return Vec::new() };
+        let last = spans.iter().filter_map(|span| span.ended).max().unwrap_or(first);
+        let whole = last.duration_since(first).as_secs_f64().max(f64::MIN_POSITIVE);
+        let cells =
+            |time: Duration| (time.as_secs_f64() / whole * self.bar as f64).round() as usize;
+        let line = |span: &Span| {
+            let offset = cells(span.started.duration_since(first)).min(self.bar - 1);
+            let length = cells(span.elapsed()).clamp(1, self.bar - offset);
+            let (mark, style) = mark(span);
+            let bar: String = std::iter::repeat_n(mark, length).collect();
+            let (before, after) = (" ".repeat(offset), " ".repeat(self.bar - offset - length));
+            let name = span.phase.name();
+            let elapsed = show_duration(span.elapsed());
+            let start = format!("{INDENT}{name:PHASE$}{GAP}{elapsed:>TOTAL$}{GAP}{before}");
+            let used = start.width() + length + after.len() + GAP.len();
+            let line = match cut(&sanitize(&facts(span)), self.width.saturating_sub(used)) {
+                facts if facts.is_empty() => format!("{start}{style}{bar}{style:#}"),
+                facts => format!("{start}{style}{bar}{style:#}{after}{GAP}{FAINT}{facts}{FAINT:#}"),
+            };
+            line.trim_end().to_owned()
+        };
+        spans.iter().map(line).collect()
+    }
+
+    /// What failed, what to do about it, and what should be known.
+    fn remarks(&self, report: &Report) -> Vec<String> {
+        let mut lines = Vec::new();
         if let Some(failure) = &report.error {
             let phase = failure.phase().map(|phase| format!("{phase}: ")).unwrap_or_default();
             self.wrap(&mut lines, DOWN, "", &format!("{phase}{}", error::sentence(failure, None)));
@@ -89,42 +160,14 @@ impl Layout {
         for note in &report.notes {
             self.wrap(&mut lines, NOTE, "note: ", note);
         }
-        lines.join("\n")
+        lines
     }
 
-    /// Each phase of one target on a line of its own, to scale, with what was learnt in it.
+    /// The line below the rows: which mark in the bars is what. `marks` are the names that
+    /// [`marks`] gave for their reports.
     #[must_use]
-    pub fn waterfall(&self, report: &Report) -> String {
-        let total = report.total().as_secs_f64().max(f64::MIN_POSITIVE);
-        let spans = report.timings.spans();
-        let Some(first) = spans.iter().map(|span| span.started).min() else { return String::new() };
-        let cells = |seconds: f64| (seconds / total * self.bar as f64).round() as usize;
-        let mut lines = Vec::new();
-        for span in spans {
-            let offset = cells(span.started.duration_since(first).as_secs_f64());
-            let offset = offset.min(self.bar.saturating_sub(1));
-            let length = cells(span.elapsed().as_secs_f64()).clamp(1, self.bar - offset);
-            let (mark, style) = mark(span);
-            let bar: String = std::iter::repeat_n(mark, length).collect();
-            let rest = " ".repeat(self.bar - offset - length);
-            let name = span.phase.name();
-            let elapsed = show_duration(span.elapsed());
-            let start = format!("{INDENT}{name:8}{GAP}{elapsed:>TOTAL$}{GAP}");
-            let used = start.width() + self.bar + GAP.len();
-            let facts = cut(&facts(span), self.width.saturating_sub(used));
-            let blank = " ".repeat(offset);
-            lines.push(format!(
-                "{start}{blank}{style}{bar}{style:#}{rest}{GAP}{FAINT}{facts}{FAINT:#}"
-            ));
-        }
-        lines.join("\n")
-    }
-
-    /// The line below the rows: which mark in the bars is which phase.
-    #[must_use]
-    pub fn legend<'a>(&self, reports: impl IntoIterator<Item = &'a str>) -> String {
-        let names: Vec<&str> = reports.into_iter().collect();
-        let known = MARKS.iter().filter(|(name, ..)| names.contains(name));
+    pub fn legend(&self, marks: &[&str]) -> String {
+        let known = MARKS.iter().filter(|(name, ..)| marks.contains(name));
         let marks = known.map(|(name, mark, color)| {
             let style = color.on_default();
             format!("{style}{mark}{style:#} {name}")
@@ -132,27 +175,46 @@ impl Layout {
         format!("{INDENT}{}", marks.collect::<Vec<_>>().join(GAP))
     }
 
-    /// Adds `text` as lines that are no wider than the terminal.
+    /// Adds `text` as lines that are no wider than the terminal. With a label only that has the
+    /// style, and without one the text has.
     fn wrap(&self, lines: &mut Vec<String>, style: Style, label: &str, text: &str) {
-        let room = self.width.saturating_sub(INDENT.len() + label.len()).max(20);
-        let mut line = String::new();
+        let room = self.width.saturating_sub(INDENT.len() + label.len());
         let mut start = format!("{INDENT}{style}{label}{style:#}");
-        let plain = label.is_empty();
-        let paint =
-            |text: &str| if plain { format!("{style}{text}{style:#}") } else { text.to_owned() };
-        for word in text.split_whitespace() {
-            if !line.is_empty() && line.width() + 1 + word.width() > room {
-                lines.push(format!("{start}{}", paint(&line)));
-                start = format!("{INDENT}{}", " ".repeat(label.len()));
-                line.clear();
-            }
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
+        for line in fold(&sanitize(text), room) {
+            let line = if label.is_empty() { format!("{style}{line}{style:#}") } else { line };
+            lines.push(format!("{start}{line}"));
+            start = format!("{INDENT}{}", " ".repeat(label.len()));
         }
-        lines.push(format!("{start}{}", paint(&line)));
     }
+}
+
+/// Folds `text` into lines of at most `room` columns, between words where it can.
+fn fold(text: &str, room: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let Some(line) = lines.last_mut() else { continue };
+        let space = usize::from(!line.is_empty());
+        if line.width() + space + word.width() <= room {
+            line.push_str(&" ".repeat(space));
+            line.push_str(word);
+            continue;
+        }
+        let mut piece = String::new();
+        for char in word.chars() {
+            if piece.width() + char.width().unwrap_or(0) > room {
+                lines.push(std::mem::take(&mut piece));
+            }
+            piece.push(char);
+        }
+        lines.push(piece);
+    }
+    lines.retain(|line| !line.is_empty());
+    lines
+}
+
+/// The names in the legend of what the bar of this report shows.
+pub fn marks(report: &Report) -> impl Iterator<Item = &'static str> + '_ {
+    report.timings.spans().iter().map(|span| mark_of(span).0)
 }
 
 /// How people know the target: the lab's name for it, and its URL.
@@ -165,42 +227,47 @@ pub fn label(target: &Target) -> String {
     }
 }
 
-/// The phases of a report in proportion, each with its own mark; a failed one ends with a cross.
+/// The phases of a report in proportion, each with its own mark.
 fn bar(report: &Report, width: usize) -> String {
     let spans = report.timings.spans();
-    let total: f64 = spans.iter().map(|span| span.elapsed().as_secs_f64()).sum();
+    let sum: Duration = spans.iter().map(Span::elapsed).sum();
+    let cell = (sum.as_secs_f64() / width as f64).max(f64::MIN_POSITIVE);
+    // A failure is seen, however short it was.
+    let share =
+        |span: &Span| span.elapsed().as_secs_f64().max(if span.failed { cell } else { 0.0 });
+    let total: f64 = spans.iter().map(share).sum::<f64>().max(f64::MIN_POSITIVE);
     let mut cells = String::new();
     let mut done = 0.0;
     let mut used = 0;
     for span in spans {
-        done += span.elapsed().as_secs_f64();
-        let end = if total > 0.0 { (done / total * width as f64).round() as usize } else { used };
-        let count = end.saturating_sub(used);
-        used += count;
+        done += share(span);
+        let end = (done / total * width as f64).round() as usize;
         let (mark, style) = mark(span);
-        let marks: String = std::iter::repeat_n(mark, count).collect();
-        cells.push_str(&format!("{style}{marks}{style:#}"));
+        let marks: String = std::iter::repeat_n(mark, end - used).collect();
+        used = end;
+        if !marks.is_empty() {
+            cells.push_str(&format!("{style}{marks}{style:#}"));
+        }
     }
-    cells.push_str(&" ".repeat(width.saturating_sub(used)));
-    cells
+    cells + &" ".repeat(width - used)
 }
 
 fn mark(span: &Span) -> (char, Style) {
-    let own = MARKS.iter().find(|(name, ..)| *name == span.phase.name());
-    let (_, mark, color) = own.unwrap_or(&MARKS[MARKS.len() - 1]);
-    if span.failed { ('x', DOWN) } else { (*mark, color.on_default()) }
+    let (_, mark, color) = mark_of(span);
+    (mark, color.on_default())
 }
 
-fn slowest(spans: &[Span]) -> String {
-    let slowest = spans.iter().max_by_key(|span| span.elapsed());
-    slowest.map_or_else(String::new, |span| {
-        format!("{} {}", span.phase, show_duration(span.elapsed()))
-    })
+fn mark_of(span: &Span) -> (&'static str, char, AnsiColor) {
+    let name = if span.failed { FAILED } else { span.phase.name() };
+    *MARKS.iter().find(|(known, ..)| *known == name).unwrap_or(&MARKS[MARKS.len() - 1])
 }
 
+/// What was learnt, without what goes without saying.
 fn facts(span: &Span) -> String {
-    let facts = span.facts.iter().map(|(name, value)| match (*name, value) {
+    let told = span.facts.iter().filter(|(name, _)| *name != "origin");
+    let facts = told.map(|(name, value)| match (*name, value) {
         ("address" | "addresses" | "version" | "cipher" | "alpn", value) => value.to_string(),
+        ("bytes", value) => format!("{value} bytes"),
         (name, value) => format!("{name} {value}"),
     });
     facts.collect::<Vec<_>>().join(", ")

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use portolan_core::Phase;
+use portolan_core::{Phase, Value};
 use rustls::{CommonState, HandshakeKind};
 
 use super::{Certificate, Reason, Version};
@@ -65,9 +65,11 @@ impl Info {
     }
 }
 
-/// Tells the observers about the peer's own certificate.
+/// Tells the observers about the peer's own certificate, and who stands in the chain that it sent.
 pub(super) fn report_certificate(chain: &[Certificate], cx: &Context) {
     if let Some(leaf) = chain.first() {
         cx.fact(Phase::TLS, "certificate", leaf.to_value(SystemTime::now()));
+        let subjects = chain.iter().map(|certificate| certificate.subject.as_str());
+        cx.fact(Phase::TLS, "chain", Value::texts(subjects));
     }
 }

@@ -1,6 +1,7 @@
 //! HTTP: a service is up when it answers a GET, whatever the status.
 
-use portolan_core::Scheme;
+use http::{HeaderMap, StatusCode, header};
+use portolan_core::{Scheme, redact};
 use portolan_http::{Client, Received};
 
 use super::{Answer, Answering, BODY_MAX, Protocol, Visit};
@@ -22,11 +23,8 @@ impl Protocol for Http {
                 response.discard(BODY_MAX, visit.cx).await?
             };
             let Received { bytes, is_whole, .. } = received;
-            let mut notes = Vec::new();
             let status = response.status();
-            if status.is_client_error() || status.is_server_error() {
-                notes.push(format!("answered with status {status}"));
-            }
+            let mut notes = Vec::from_iter(status_note(status, response.headers()));
             if !is_whole {
                 notes.push("the body is longer than 1 MiB; the rest was not read".to_owned());
             }
@@ -37,5 +35,19 @@ impl Protocol for Http {
                 notes,
             })
         })
+    }
+}
+
+/// A status that is not a success is worth a note: the service is up, and may not be what was
+/// meant.
+fn status_note(status: StatusCode, headers: &HeaderMap) -> Option<String> {
+    let place = headers.get(header::LOCATION).and_then(|place| place.to_str().ok());
+    match place {
+        Some(place) if status.is_redirection() => {
+            let place = redact(place);
+            Some(format!("answered with status {status}, which leads to {place}"))
+        }
+        _ if status.is_success() => None,
+        _ => Some(format!("answered with status {status}")),
     }
 }
