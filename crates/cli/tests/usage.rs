@@ -1,78 +1,13 @@
 //! The real binary, called wrongly and rightly: exit code, stdout and stderr held apart.
 #![expect(clippy::unwrap_used, reason = "what is needed for a test and fails, fails it")]
 
+#[expect(dead_code, reason = "these tests need no peers")]
+mod support;
+
 use std::fs;
-use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-use tempfile::TempDir;
-
-/// The binary in an environment of its own: its home is empty but for what the test writes.
-struct Portolan {
-    home: TempDir,
-}
-
-/// What a run left behind.
-struct Run {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Portolan {
-    fn new() -> Self {
-        Self { home: tempfile::tempdir().unwrap() }
-    }
-
-    fn with_config(text: &str) -> Self {
-        let portolan = Self::new();
-        let dir = portolan.home.path().join("portolan");
-        fs::create_dir(&dir).unwrap();
-        fs::write(dir.join("config.toml"), text).unwrap();
-        portolan
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("portolan"));
-        command.env_clear().env("HOME", self.home.path()).env("XDG_CONFIG_HOME", self.home.path());
-        command.args(args).stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Run {
-        Run::from(self.command(args).output().unwrap())
-    }
-}
-
-impl From<Output> for Run {
-    fn from(output: Output) -> Self {
-        Self {
-            code: output.status.code(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-}
-
-impl Run {
-    /// The run failed with this code and these lines on stderr, and printed no data.
-    #[track_caller]
-    fn failed(&self, code: i32, lines: &[&str]) {
-        assert_eq!(self.err.lines().collect::<Vec<_>>(), lines);
-        assert_eq!((self.code, self.out.as_str()), (Some(code), ""));
-    }
-
-    /// The run went well and printed only data, which is returned.
-    #[track_caller]
-    fn done(self) -> String {
-        assert_eq!((self.code, self.err.as_str()), (Some(0), ""));
-        self.out
-    }
-}
-
-fn run(args: &[&str]) -> Run {
-    Portolan::new().run(args)
-}
+use support::{Portolan, Run, run};
 
 #[test]
 fn an_unknown_flag_is_refused_with_the_one_that_was_meant() {

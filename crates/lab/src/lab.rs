@@ -127,13 +127,13 @@ impl Builder {
 
     /// Refuses faults that nothing in the lab could bring about.
     fn check_faults(&self, entries: &[&Entry]) -> Result<(), Error> {
-        self.faults.servers().try_for_each(known)?;
         for fault in self.faults.faults() {
             let is_struck = |entry: &&&Entry| fault.server().is_none_or(|name| name == entry.name);
             let mut struck = entries.iter().filter(is_struck);
             if struck.clone().next().is_none() {
-                let message = format!("the fault '{fault}' strikes a server that is not started");
-                return Err(Error::new(Kind::Usage, message));
+                let names: Vec<_> = entries.iter().map(|entry| entry.name).collect();
+                let message = format!("the fault '{fault}' strikes no server that is started");
+                return Err(Error::new(Kind::Usage, message + ": " + &names.join(", ")));
             }
             if !struck.clone().any(|entry| fault.fits(entry.scheme.transport())) {
                 let message = format!("the fault '{fault}' fits no server that it strikes");

@@ -26,8 +26,10 @@ pub(crate) fn notes(answer: &Answer, timings: &Timings, now: SystemTime) -> Vec<
         notes.extend(tls.distrust.as_ref().map(|reason| format!("not verified: {reason}")));
         notes.extend(expires_soon(tls, now));
     }
-    if timings.retries() > 0 {
-        notes.push(format!("worked after {} failed tries", timings.retries()));
+    match timings.retries() {
+        0 => {}
+        1 => notes.push("worked at the second try".to_owned()),
+        failed => notes.push(format!("worked after {failed} failed tries")),
     }
     notes
 }

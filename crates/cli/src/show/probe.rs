@@ -163,16 +163,27 @@ impl Layout {
         lines
     }
 
-    /// The line below the rows: which mark in the bars is what. `marks` are the names that
-    /// [`marks`] gave for their reports.
+    /// The line below the rows, or lines where it is too wide: which mark in the bars is what.
+    /// `marks` are the names that [`marks`] gave for their reports.
     #[must_use]
     pub fn legend(&self, marks: &[&str]) -> String {
-        let known = MARKS.iter().filter(|(name, ..)| marks.contains(name));
-        let marks = known.map(|(name, mark, color)| {
+        let mut legend = INDENT.to_owned();
+        let mut used = INDENT.len();
+        for (name, mark, color) in MARKS.iter().filter(|(name, ..)| marks.contains(name)) {
+            let width = "x ".len() + name.len();
+            if used > INDENT.len() && used + GAP.len() + width > self.width {
+                legend.push('\n');
+                legend.push_str(INDENT);
+                used = INDENT.len();
+            } else if used > INDENT.len() {
+                legend.push_str(GAP);
+                used += GAP.len();
+            }
             let style = color.on_default();
-            format!("{style}{mark}{style:#} {name}")
-        });
-        format!("{INDENT}{}", marks.collect::<Vec<_>>().join(GAP))
+            legend.push_str(&format!("{style}{mark}{style:#} {name}"));
+            used += width;
+        }
+        legend
     }
 
     /// Adds `text` as lines that are no wider than the terminal. With a label only that has the
