@@ -88,7 +88,11 @@ impl Host {
             .to_ascii(&bytes, AsciiDenyList::URL, Hyphens::Allow, DnsLength::VerifyAllowRootDot)
             .map_err(|_| HostError::Invalid)?;
         // Decoding or IDNA may have produced an address (full-width digits, for one).
-        Ok(name.parse().map_or_else(|_| Self::Name(name.into_owned()), Self::V4))
+        match name.parse() {
+            Ok(address) => Ok(Self::V4(address)),
+            Err(_) if ends_in_number(&name) => Err(HostError::Invalid),
+            Err(_) => Ok(Self::Name(name.into_owned())),
+        }
     }
 
     fn parse_v6(inner: &str) -> Result<Self, HostError> {
@@ -140,6 +144,14 @@ impl Host {
             other => other.ip().is_some_and(|ip| ip.is_loopback()),
         }
     }
+}
+
+/// Whether the last label is a number, which no top-level domain is (RFC 3696 section 2): this was
+/// meant to be an address.
+fn ends_in_number(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let last = name.rsplit('.').next().unwrap_or_default();
+    last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl From<IpAddr> for Host {

@@ -16,7 +16,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use portolan_core::units::show_duration;
 use portolan_core::{Error, Kind, Phase, Scheme, Url};
-use portolan_net::proxy::Proxies;
+use portolan_net::proxy::{Proxies, ProxyError};
 use portolan_net::{Context, Dialer, Info, Stream};
 
 use crate::error::{explain, explain_body};
@@ -58,8 +58,20 @@ pub struct Client {
 enum Route {
     /// The origin, or a tunnel to it: the target in origin-form (RFC 9112 section 3.2.1).
     Origin,
-    /// A proxy that is asked in absolute-form (section 3.2.2), with its credentials.
-    Proxy(Option<HeaderValue>),
+    /// This proxy, which is asked in absolute-form (section 3.2.2).
+    Proxy(Url),
+}
+
+impl Route {
+    /// A proxy that wants a login has not asked the origin (RFC 9110 section 15.5.8).
+    fn check(&self, status: StatusCode, url: &Url) -> Result<(), Error> {
+        match self {
+            Self::Proxy(proxy) if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                Err(ProxyError::Login.into_error(proxy, &url.endpoint()))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Client {
@@ -76,7 +88,7 @@ impl Client {
         let (connection, route) = match dialer.proxy_for(url).filter(is_forwarded) {
             Some(proxy) => {
                 let direct = dialer.clone().with_proxies(Proxies::none());
-                (direct.dial(&proxy.endpoint(), cx).await?, Route::Proxy(basic(proxy)))
+                (direct.dial(&proxy.endpoint(), cx).await?, Route::Proxy(proxy.clone()))
             }
             None => (dialer.dial_url(url, cx).await?, Route::Origin),
         };
@@ -116,7 +128,8 @@ impl Client {
     ///
     /// # Errors
     /// [`Kind::Timeout`]; [`Kind::Lost`] where the peer closes; [`Kind::Protocol`] where it does
-    /// not speak HTTP, with a [`HttpError`](crate::HttpError) as the source.
+    /// not speak HTTP, with a [`HttpError`](crate::HttpError) as the source; [`Kind::Denied`] where
+    /// a proxy wants another login.
     pub async fn send(
         &mut self,
         mut request: Request<Bytes>,
@@ -139,6 +152,7 @@ impl Client {
                 let response = answering.await.map_err(|error| explain(&error, &watch))?;
                 cx.fact(WAIT, "status", u64::from(response.status().as_u16()));
                 cx.fact(WAIT, "version", version_name(response.version()));
+                self.route.check(response.status(), &self.url)?;
                 Ok(response)
             })
             .await;
@@ -184,8 +198,10 @@ impl Client {
         if let Some(credentials) = basic(&self.url) {
             headers.entry(header::AUTHORIZATION).or_insert(credentials);
         }
-        if let Route::Proxy(Some(credentials)) = &self.route {
-            headers.insert(header::PROXY_AUTHORIZATION, credentials.clone());
+        if let Route::Proxy(proxy) = &self.route
+            && let Some(credentials) = basic(proxy)
+        {
+            headers.insert(header::PROXY_AUTHORIZATION, credentials);
         }
         Ok(())
     }

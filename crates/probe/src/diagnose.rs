@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use portolan_core::units::show_duration;
-use portolan_core::{Attempt, Error, Failure, Kind, Phase, Scheme, Timeouts, Timings, Url};
+use portolan_core::{
+    Attempt, Error, Failure, Kind, Phase, Scheme, Timeouts, Timings, Transport, Url,
+};
 use portolan_http::{HttpError, Speaks};
 use portolan_net::{Context, Dialer, tls};
 
@@ -13,8 +15,8 @@ use crate::Answer;
 
 /// Certificates with fewer days left are worth a note.
 const DAYS_WORTH_A_NOTE: i64 = 15;
-/// How long a neighbouring port may take to answer.
-const NEIGHBOUR_LIMIT: Duration = Duration::from_millis(250);
+/// How long a second look at a peer may take: the user is waiting.
+const SECOND_LOOK: Duration = Duration::from_millis(250);
 
 /// What works, but should be known.
 pub(crate) fn notes(answer: &Answer, timings: &Timings, now: SystemTime) -> Vec<String> {
@@ -72,16 +74,21 @@ pub(crate) async fn advise(error: Error, url: &Url, dialer: &Dialer) -> Error {
         let failure = if error.kind() == Kind::Timeout { "does not answer" } else { "refused" };
         return error.with_hint(format!("port {} {failure}; {open} is open", url.port()));
     }
-    match other_scheme(&error, url) {
+    match other_scheme(&error, url, dialer).await {
         Some(other) => error.with_hint(format!("try {other}")),
         None => error,
     }
 }
 
 /// The same place with or without TLS, where the peer shows that this is what it speaks.
-fn other_scheme(error: &Error, url: &Url) -> Option<Url> {
+async fn other_scheme(error: &Error, url: &Url, dialer: &Dialer) -> Option<Url> {
     let is_clear = matches!(error.find(), Some(tls::HandshakeError::NotTls));
-    let is_tls = matches!(error.find(), Some(HttpError::NotHttp(Speaks::Tls)));
+    let is_tls = match error.find() {
+        Some(HttpError::NotHttp(Speaks::Tls)) => true,
+        // Many servers of TLS hang up on clear text.
+        Some(HttpError::NoAnswer) if url.scheme() == Scheme::Http => speaks_tls(url, dialer).await,
+        _ => false,
+    };
     let scheme = match url.scheme() {
         Scheme::Https if is_clear => Scheme::Http,
         Scheme::Tls if is_clear => Scheme::Tcp,
@@ -92,18 +99,29 @@ fn other_scheme(error: &Error, url: &Url) -> Option<Url> {
     if scheme.has_path() { other.with_path(url.path_and_query()).ok() } else { Some(other) }
 }
 
+/// Whether the peer takes part in a handshake, trusted or not.
+async fn speaks_tls(url: &Url, dialer: &Dialer) -> bool {
+    let endpoint = url.endpoint().with_transport(Transport::Tls);
+    match dialer.dial(&endpoint, &second_look()).await {
+        Ok(_) => true,
+        Err(error) => error.kind() == Kind::Untrusted,
+    }
+}
+
 /// The first of the ports where the same service might be instead, if it is open.
 async fn open_neighbour(url: &Url, dialer: &Dialer) -> Option<u16> {
     let attempts = neighbours(url.scheme()).iter().filter(|port| **port != url.port()).map(
         |port| async move {
-            let mut endpoint = url.endpoint();
-            endpoint.transport = portolan_core::Transport::Tcp;
+            let mut endpoint = url.endpoint().with_transport(Transport::Tcp);
             endpoint.port = *port;
-            let cx = Context::new(Timeouts::default()).limited(Some(NEIGHBOUR_LIMIT));
-            dialer.dial(&endpoint, &cx).await.ok().map(|_| *port)
+            dialer.dial(&endpoint, &second_look()).await.ok().map(|_| *port)
         },
     );
     join_all(attempts).await.into_iter().flatten().next()
+}
+
+fn second_look() -> Context {
+    Context::new(Timeouts::default()).limited(Some(SECOND_LOOK))
 }
 
 /// Where a service of this scheme is often found.

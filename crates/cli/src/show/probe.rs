@@ -382,6 +382,7 @@ fn to_json(value: &Value) -> serde_json::Value {
     match value {
         Value::Text(text) => json!(text),
         Value::Count(count) => json!(count),
+        Value::Number(number) if number.fract() == 0.0 => json!(*number as i64),
         Value::Number(number) => json!(number),
         Value::Flag(flag) => json!(flag),
         Value::List(items) => items.iter().map(to_json).collect(),

@@ -106,6 +106,14 @@ fn bare_targets_take_the_scheme_of_the_verb() {
     assert_eq!(error(""), UrlError::NoScheme);
 }
 
+#[test]
+fn a_name_that_ends_in_a_number_is_no_name() {
+    for text in ["http://%31", "http://１.:80", "tcp://300.1.1.1:80", "tcp://1.2.3:80"] {
+        assert_eq!(error(text), UrlError::Host(HostError::Invalid), "{text}");
+    }
+    assert_eq!(parse("http://1.a1").host(), &Host::Name("1.a1".to_owned()));
+}
+
 fn any_scheme() -> impl Strategy<Value = Scheme> {
     prop::sample::select(&Scheme::ALL[..])
 }

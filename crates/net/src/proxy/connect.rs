@@ -101,7 +101,8 @@ pub(super) async fn tunnel(
             let (reader, writer) = tokio::io::split(stream);
             Ok(Stream::boxed(tokio::io::join(Cursor::new(rest).chain(reader), writer)))
         }
-        407 => Err(ProxyError::Login),
+        // tinyproxy answers a wrong login with 401, where 407 belongs.
+        401 | 407 => Err(ProxyError::Login),
         _ => Err(ProxyError::Status(status)),
     }
 }

@@ -74,14 +74,26 @@ impl ProxyError {
         }
     }
 
+    /// The error of having asked `proxy` for `target` in vain.
+    #[must_use]
+    pub fn into_error(self, proxy: &Url, target: &Endpoint) -> Error {
+        let error = Error::new(self.kind(), unreached(target, proxy));
+        let error = match self.hint(proxy) {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        };
+        match self {
+            Self::Io(cause) => error.with_source(cause),
+            cause => error.with_source(cause),
+        }
+    }
+
     fn hint(&self, proxy: &Url) -> Option<String> {
         let scheme = proxy.scheme();
         match self {
-            Self::Login if proxy.user().is_none() => Some(format!(
-                "give the user name and password in the proxy's URL: \
-                 {scheme}://user:password@{}",
-                proxy.authority()
-            )),
+            Self::Login if proxy.user().is_none() => Some(
+                "put a user name and a password into the proxy's URL, before the host".to_owned(),
+            ),
             Self::Login => Some("check the user name and password in the proxy's URL".to_owned()),
             Self::Head(_) | Self::NotSocks => {
                 Some(format!("check that {} is a proxy for {scheme}:", proxy.authority()))
@@ -92,6 +104,11 @@ impl ProxyError {
             Self::Status(_) | Self::Reply(_) | Self::Credentials | Self::Io(_) => None,
         }
     }
+}
+
+/// The message of a failure at `proxy`, which was to lead to `target`.
+fn unreached(target: &Endpoint, proxy: &Url) -> String {
+    format!("could not reach {target} through the proxy {proxy}")
 }
 
 /// Asks the proxy at the other end of `stream` for `target`; what comes back is the target's.
@@ -106,27 +123,16 @@ pub(crate) async fn tunnel(
     target: &Endpoint,
     cx: &Context,
 ) -> Result<Stream, Error> {
-    let message = || format!("could not reach {target} through the proxy {proxy}");
     let ask = async {
         cx.fact(Phase::PROXY, "proxy", proxy.to_string());
         let asked = match proxy.scheme() {
             Scheme::Socks5 | Scheme::Socks5h => socks5::tunnel(stream, proxy, target).await,
             _ => connect::tunnel(stream, proxy, target).await,
         };
-        asked.map_err(|cause| {
-            let error = Error::new(cause.kind(), message());
-            let error = match cause.hint(proxy) {
-                Some(hint) => error.with_hint(hint),
-                None => error,
-            };
-            match cause {
-                ProxyError::Io(cause) => error.with_source(cause),
-                cause => error.with_source(cause),
-            }
-        })
+        asked.map_err(|cause| cause.into_error(proxy, target))
     };
     cx.within(Phase::PROXY, ask).await.map_err(|error| match error.kind() {
-        Kind::Timeout => Error::new(Kind::Timeout, message())
+        Kind::Timeout => Error::new(Kind::Timeout, unreached(target, proxy))
             .with_blame(Blame::Peer)
             .with_phase(Phase::PROXY)
             .with_source(error),

@@ -104,9 +104,9 @@ mod http {
         };
         let login = refused(b"HTTP/1.1 407 Nope\r\nProxy-Authenticate: Basic\r\n\r\n").await;
         assert_eq!(login.kind(), Kind::Denied);
-        let hint = "give the user name and password in the proxy's URL: \
-                    http://user:password@proxy.test:3128";
+        let hint = "put a user name and a password into the proxy's URL, before the host";
         assert_eq!(login.hint(), Some(hint));
+        assert_eq!(refused(b"HTTP/1.0 401 Nope\r\n\r\n").await.hint(), Some(hint));
 
         let gateway = refused(b"HTTP/1.1 502 Bad Gateway\r\n\r\n<html>").await;
         assert_eq!(gateway.kind(), Kind::Connect);
@@ -252,8 +252,7 @@ mod socks {
             let (asked, _peer) = ask("socks5h://proxy.test", "db.test:5432", script).await;
             let error = asked.unwrap_err();
             assert_eq!(error.kind(), Kind::Denied);
-            let hint = "give the user name and password in the proxy's URL: \
-                        socks5h://user:password@proxy.test";
+            let hint = "put a user name and a password into the proxy's URL, before the host";
             assert_eq!(error.hint(), Some(hint));
         }
     }
