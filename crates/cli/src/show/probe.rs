@@ -48,6 +48,8 @@ const SLOWEST_NAME: usize = 7;
 /// The columns of a bar, and how few they may become.
 const BAR: usize = 24;
 const BAR_MIN: usize = 16;
+/// How many of a certificate's names are shown; some have hundreds.
+const LIST_SHOWN: usize = 6;
 /// Narrower terminals are taken to have so many columns.
 const WIDTH_MIN: usize = 48;
 
@@ -93,6 +95,9 @@ impl Layout {
         let mut lines = vec![self.row(report)];
         if detail {
             lines.extend(self.waterfall(report));
+            for span in report.timings.spans() {
+                certificate(span).inspect(|words| self.wrap(&mut lines, FAINT, "cert: ", words));
+            }
         }
         lines.extend(self.remarks(report));
         lines.join("\n")
@@ -273,15 +278,43 @@ fn mark_of(span: &Span) -> (&'static str, char, AnsiColor) {
     *MARKS.iter().find(|(known, ..)| *known == name).unwrap_or(&MARKS[MARKS.len() - 1])
 }
 
-/// What was learnt, without what goes without saying.
+/// What was learnt, without what goes without saying or is said on lines of its own.
 fn facts(span: &Span) -> String {
-    let told = span.facts.iter().filter(|(name, _)| *name != "origin");
+    const ELSEWHERE: [&str; 4] = ["origin", "certificate", "chain", "distrust"];
+    let told = span.facts.iter().filter(|(name, _)| !ELSEWHERE.contains(name));
     let facts = told.map(|(name, value)| match (*name, value) {
         ("address" | "addresses" | "version" | "cipher" | "alpn", value) => value.to_string(),
         ("bytes", value) => format!("{value} bytes"),
         (name, value) => format!("{name} {value}"),
     });
     facts.collect::<Vec<_>>().join(", ")
+}
+
+/// The peer's certificate in words, where this phase has seen one.
+fn certificate(span: &Span) -> Option<String> {
+    let fact = |wanted| span.facts.iter().find(|(name, _)| *name == wanted).map(|(_, fact)| fact);
+    let Value::Record(parts) = fact("certificate")? else { return None };
+    let part = |wanted| {
+        let part = parts.iter().find(|(name, _)| *name == wanted);
+        part.map_or_else(String::new, |(_, value)| match value {
+            Value::List(all) if all.len() > LIST_SHOWN => {
+                let shown = Value::List(all[..LIST_SHOWN].to_vec());
+                format!("{shown} and {} more", all.len() - LIST_SHOWN)
+            }
+            value => value.to_string(),
+        })
+    };
+    let (subject, names, issuer) = (part("subject"), part("names"), part("issuer"));
+    let (until, days) = (part("not_after"), part("days_left"));
+    let until = until.split('T').next().unwrap_or_default();
+    let own = format!("{subject} for {names}; from {issuer}; until {until}, {days} days left");
+    match fact("chain") {
+        Some(Value::List(chain)) if chain.len() > 1 => {
+            let issuers: Vec<_> = chain[1..].iter().map(Value::to_string).collect();
+            Some(format!("{own}; sent with {}", issuers.join(", ")))
+        }
+        _ => Some(own),
+    }
 }
 
 fn pad(text: &str, width: usize) -> String {

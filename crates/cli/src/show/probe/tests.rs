@@ -110,6 +110,32 @@ fn a_lone_target_has_its_phases_one_below_the_other() {
 }
 
 #[test]
+fn a_certificate_is_told_of_in_full() {
+    let certificate = Value::Record(vec![
+        ("subject", "CN=a.test".into()),
+        ("issuer", "CN=an authority".into()),
+        ("names", Value::texts(["a.test", "b.test"])),
+        ("not_after", "2027-02-19T03:37:14Z".into()),
+        ("days_left", Value::Number(90.0)),
+    ]);
+    let facts = vec![
+        ("version", "TLSv1.3".into()),
+        ("certificate", certificate),
+        ("chain", Value::texts(["CN=a.test", "CN=a link"])),
+    ];
+    let report = report("tls://a.test:1", vec![Step("tls", 1_000, facts, None)]);
+    insta::assert_snapshot!(shown(&[&report], 80), @r"
+          target             total  phases                    slowest
+    up    tls://a.test:1      1 ms  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒  tls 1 ms
+          tls           1 ms  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒  TLSv1.3
+          cert: CN=a.test for a.test, b.test; from CN=an authority; until
+                2027-02-19, 90 days left; sent with CN=a link
+          ▒ tls
+    ");
+    assert!(!shown(&[&report, &working()], 80).contains("cert: "));
+}
+
+#[test]
 fn what_is_narrow_loses_times_then_bars_then_the_ends_of_targets() {
     let mut long = working();
     long.target.url = "http://a.test/a/path/of/some/length".parse().unwrap();
@@ -205,7 +231,7 @@ fn targets_have_names_and_ways() {
 fn what_a_peer_says_does_not_steer_the_terminal() {
     let mut report = failing();
     report.notes = vec!["red\u{1b}[31m\nand\u{202e}back".to_owned()];
-    let name = vec![("certificate", Value::from("CN=\u{1b}]0;title\u{7}x"))];
+    let name = vec![("alpn", Value::from("CN=\u{1b}]0;title\u{7}x"))];
     report.timings = timings(vec![Step("tls", 5, name, None)]);
     let text = shown(&[&report], 80);
     assert!(text.contains("note: red[31m andback"), "{text}");
