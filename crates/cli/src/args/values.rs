@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use portolan::probe::{ExpectError, Expectation};
 use portolan::units::{self, UnitError};
 use portolan::{Host, Scheme, Url, UrlError};
 
@@ -87,6 +88,18 @@ pub(crate) fn server_name(text: &str) -> Result<String, &'static str> {
     match Host::parse(text) {
         Ok(Host::Name(name)) => Ok(name),
         _ => Err("not a host name such as example.org"),
+    }
+}
+
+/// What `--expect` lists, with commas between.
+#[derive(Clone, Debug)]
+pub struct Expectations(pub Vec<Expectation>);
+
+impl FromStr for Expectations {
+    type Err = ExpectError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Expectation::parse_list(text).map(Self)
     }
 }
 
