@@ -110,13 +110,13 @@ mod tests {
             Event::Fact(Phase::TLS, "resumed", false.into()),
             Event::Finished(Phase::TLS, None),
             Event::Started(Phase::CONNECT),
-            Event::Finished(Phase::CONNECT, Some("no answer within 3 ms".to_owned())),
+            Event::Finished(Phase::CONNECT, Some("timed out after 6 ms".to_owned())),
         ];
         assert_eq!(
             lines(1, &events),
             [
                 "* tls 9 ms  version TLSv1.3, resumed no",
-                "* connect 3 ms  failed: no answer within 3 ms"
+                "* connect 6 ms  failed: timed out after 6 ms"
             ]
         );
     }

@@ -147,7 +147,7 @@ fn accepts_and_says_nothing() {
     let servers = Servers::with_fault(&["http"], "stall");
     let started = now();
     let url = servers.url("http");
-    let report = failure(&[&url, "--timeout", "1s"], 28, "wait", "no answer within");
+    let report = failure(&[&url, "--timeout", "1s"], 28, "wait", "timed out after");
     assert!(now() - started < Duration::from_millis(1500), "{:?}", now() - started);
     assert!(hint(&report).starts_with("it took the connection and does not answer"));
 }

@@ -29,7 +29,9 @@ impl Span {
 
 /// The phases of one operation, in order, and every attempt to connect.
 ///
-/// A retry begins them anew: they are those of the last try.
+/// A phase begins where the one before it ended, so what this program did between the two counts
+/// to the second, and the phases add up to the total. A retry begins them anew: they are those of
+/// the last try. The attempts of every try are kept.
 ///
 /// ```
 /// use portolan_core::{Event, Phase, Timings};
@@ -53,13 +55,16 @@ impl Timings {
     /// Takes in the next event.
     pub fn record(&mut self, at: Instant, event: &Event) {
         match event {
-            Event::Started(phase) => self.spans.push(Span {
-                phase: *phase,
-                started: at,
-                ended: None,
-                failed: false,
-                facts: Vec::new(),
-            }),
+            Event::Started(phase) => {
+                let previous = self.spans.last().and_then(|span| span.ended);
+                self.spans.push(Span {
+                    phase: *phase,
+                    started: previous.unwrap_or(at),
+                    ended: None,
+                    failed: false,
+                    facts: Vec::new(),
+                });
+            }
             Event::Fact(phase, name, value) => {
                 if let Some(span) = self.latest(*phase) {
                     span.facts.push((name, value.clone()));
@@ -74,7 +79,6 @@ impl Timings {
             Event::Attempted(attempt) => self.attempts.push(attempt.clone()),
             Event::Retrying(_) => {
                 self.spans.clear();
-                self.attempts.clear();
                 self.retries += 1;
             }
             Event::Line(..)
@@ -114,10 +118,14 @@ impl Timings {
         Some(spans.map(Span::elapsed).sum())
     }
 
-    /// How long the phases took together. What this program did between them is left out: on a
-    /// busy machine it would be blamed on the peer.
+    /// From the start of the first phase to the end of the last.
     #[must_use]
     pub fn total(&self) -> Duration {
-        self.spans.iter().map(Span::elapsed).sum()
+        let first = self.spans.first().map(|span| span.started);
+        let last = self.spans.iter().filter_map(|span| span.ended).max();
+        match (first, last) {
+            (Some(first), Some(last)) => last.saturating_duration_since(first),
+            _ => Duration::ZERO,
+        }
     }
 }

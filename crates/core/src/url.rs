@@ -321,29 +321,37 @@ impl fmt::Debug for Url {
     }
 }
 
-/// Replaces what may be user name and password in words that look like URLs, for text that is not
-/// a valid URL and is about to be printed.
+/// Replaces what may be user name and password in words that look like URLs, for text that is
+/// about to be printed. A word that is a valid URL is printed as that URL prints itself; in any
+/// other, all that may be userinfo goes.
 ///
 /// ```
-/// assert_eq!(portolan_core::redact("bad 'http://u:p@h:x'"), "bad 'http://***@h:x'");
+/// use portolan_core::redact;
+///
+/// assert_eq!(redact("bad 'http://u:p@h:x'"), "bad 'http://***@h:x'");
+/// assert_eq!(redact("try https://h/users/@me"), "try https://h/users/@me");
 /// ```
 #[must_use]
 pub fn redact(text: &str) -> String {
-    let redact_word = |word: &str| {
-        let Some(at) = word.rfind('@') else { return word.to_owned() };
-        let start = match (word.find("://"), word.find(':')) {
-            (Some(slashes), _) if slashes < at => slashes + 3,
-            (_, Some(colon)) if colon < at => {
-                let is_scheme = word[..colon]
-                    .trim_start_matches(|c: char| !c.is_ascii_alphanumeric())
-                    .parse::<Scheme>();
-                if is_scheme.is_ok() { colon + 1 } else { 0 }
-            }
-            _ => return word.to_owned(),
-        };
-        format!("{}***{}", &word[..start], &word[at..])
-    };
     text.split(' ').map(redact_word).collect::<Vec<_>>().join(" ")
+}
+
+fn redact_word(word: &str) -> String {
+    let Some(at) = word.rfind('@') else { return word.to_owned() };
+    let is_mark = |c: char| matches!(c, '\'' | '"' | '(' | ')' | ',' | ';');
+    match word.trim_matches(is_mark).parse::<Url>() {
+        Ok(url) if url.user.is_none() => return word.to_owned(),
+        _ => {}
+    }
+    let start = match (word.find("://"), word.find(':')) {
+        (Some(slashes), _) if slashes < at => slashes + 3,
+        (_, Some(colon)) if colon < at => {
+            let scheme = word[..colon].trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+            if scheme.parse::<Scheme>().is_ok() { colon + 1 } else { 0 }
+        }
+        _ => return word.to_owned(),
+    };
+    format!("{}***{}", &word[..start], &word[at..])
 }
 
 #[cfg(test)]

@@ -13,13 +13,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use portolan_core::{Error, Kind};
-use portolan_net::fault::Reply;
+use portolan_net::fault::{Faults, Reply};
 use portolan_net::{Connection, Context, Handler, Info, Listener, Stream, serve};
 use tower::ServiceExt;
 
 /// Answers HTTP/1.1 and HTTP/2 requests with axum's routes.
 ///
-/// Each request carries the [`portolan_net::Info`] of its connection as an extension.
+/// Each request carries the [`Info`] and the [`Context`] of its connection as extensions.
 ///
 /// # Defaults
 /// 30 s for the head of a request, 64 KiB for its size, 256 HTTP/2 streams a connection.
@@ -55,9 +55,9 @@ impl Server {
 
 impl Handler for Server {
     async fn handle(&self, connection: Connection, cx: Context) -> Result<(), Error> {
-        let Connection { stream, info } = connection;
-        let routes = self.routes.clone();
-        let service = service_fn(move |request| answer(routes.clone(), info.clone(), request));
+        let Connection { stream, info, faults } = connection;
+        let served = Served { routes: self.routes.clone(), info, faults, cx: cx.clone() };
+        let service = service_fn(move |request| served.clone().answer(request));
         let exchange = self.builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
         let mut exchange = std::pin::pin!(exchange);
         let ended = tokio::select! {
@@ -73,21 +73,30 @@ impl Handler for Server {
     }
 }
 
-/// Answers one request: by a planned fault, such as `GET /slow`, or else by the routes.
-async fn answer(
+/// What the requests of one connection share.
+#[derive(Clone)]
+struct Served {
     routes: Router,
     info: Info,
-    mut request: Request<Incoming>,
-) -> Result<Response, Infallible> {
-    if info.faults.has_events() {
-        let event = format!("{} {}", request.method(), request.uri().path());
-        if let Some(Reply { code, text }) = info.faults.event(&event).await {
-            let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            return Ok((status, text.unwrap_or_default()).into_response());
+    faults: Faults,
+    cx: Context,
+}
+
+impl Served {
+    /// Answers one request: by a planned fault, such as `GET /slow`, or else by the routes.
+    async fn answer(self, mut request: Request<Incoming>) -> Result<Response, Infallible> {
+        if self.faults.has_events() {
+            let event = format!("{} {}", request.method(), request.uri().path());
+            if let Some(Reply { code, text }) = self.faults.event(&event).await {
+                let status = StatusCode::from_u16(code);
+                let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                return Ok((status, text.unwrap_or_default()).into_response());
+            }
         }
+        request.extensions_mut().insert(self.info);
+        request.extensions_mut().insert(self.cx);
+        self.routes.oneshot(request.map(Body::new)).await
     }
-    request.extensions_mut().insert(info);
-    routes.oneshot(request.map(Body::new)).await
 }
 
 /// Hands the connection of `request` to `then` once the response has switched protocols: after a

@@ -1,5 +1,6 @@
 //! What failed attempts to connect mean.
 
+use std::error::Error as _;
 use std::fmt;
 use std::io;
 
@@ -60,6 +61,9 @@ pub(crate) fn hint(failure: &Failure, endpoint: &Endpoint) -> String {
                                 privilege"
             .to_owned(),
         K::TimedOut => silence(Phase::CONNECT).to_owned(),
+        _ if failure.words.contains("no such device") => {
+            "there is no such network interface here: `ip link` shows those there are".to_owned()
+        }
         K::NetworkUnreachable | K::HostUnreachable => {
             "there is no route to it: check the address, the interface and the VPN".to_owned()
         }
@@ -76,8 +80,28 @@ pub(crate) fn hint(failure: &Failure, endpoint: &Endpoint) -> String {
     }
 }
 
+/// Says of a dial that timed out what was being done, to whom, and what to do about it.
+pub(crate) fn say_silence(error: Error, endpoint: &Endpoint) -> Error {
+    let (Kind::Timeout, None, Some(phase)) = (error.kind(), error.hint(), error.phase()) else {
+        return error;
+    };
+    // The messages of a proxy's establishment name it already.
+    if error.source().is_some() {
+        return error.with_hint(silence(phase));
+    }
+    let message = match phase {
+        Phase::RESOLVE => format!("could not resolve {}", endpoint.host),
+        Phase::TLS => format!("could not set up TLS with {endpoint}"),
+        _ => format!("could not connect to {endpoint}"),
+    };
+    Error::new(Kind::Timeout, message)
+        .with_phase(phase)
+        .with_hint(silence(phase))
+        .with_source(error)
+}
+
 /// What to do about somebody who says nothing at all in this phase of a dial.
-pub(crate) fn silence(phase: Phase) -> &'static str {
+fn silence(phase: Phase) -> &'static str {
     match phase {
         Phase::RESOLVE => "the resolver does not answer: check /etc/resolv.conf and the network",
         Phase::PROXY => "the proxy took the connection and does not answer: is it one, and alive?",

@@ -14,6 +14,9 @@ pub struct Connection {
     pub stream: Stream,
     /// The facts.
     pub info: Info,
+    /// What is to go wrong on purpose with what the protocol says: a server asks. Nothing, where
+    /// we dialled.
+    pub faults: Faults,
 }
 
 /// The facts about a connection.
@@ -26,9 +29,6 @@ pub struct Info {
     pub remote: Option<SocketAddr>,
     /// Our own address.
     pub local: Option<SocketAddr>,
-    /// What is to go wrong with it on purpose: a server tells it its protocol's events. Nothing, for
-    /// a connection that was dialled.
-    pub faults: Faults,
     /// What TLS agreed on, where there is TLS.
     pub tls: Option<tls::Info>,
     /// How long the establishment took, phase by phase; empty on the accepting side.
@@ -37,8 +37,7 @@ pub struct Info {
 
 impl Info {
     /// The facts that are known as soon as there is a stream.
-    pub(crate) fn new(peer: Endpoint, faults: Faults) -> Self {
-        let timings = Timings::default();
-        Self { peer, remote: None, local: None, faults, tls: None, timings }
+    pub(crate) fn new(peer: Endpoint) -> Self {
+        Self { peer, remote: None, local: None, tls: None, timings: Timings::default() }
     }
 }

@@ -40,7 +40,9 @@ impl Observer for Recorder {
     }
 }
 
-/// Deadline, limits and observers of one operation: an explicit argument of everything that waits.
+/// Deadline, limits and observers of one operation: an explicit argument of everything that waits,
+/// and the owner of the only timers: [`within`](Self::within) a phase, and in a part of one
+/// [`until_deadline`](Self::until_deadline).
 ///
 /// Cheap to clone; a clone shares the observers and the deadline.
 #[derive(Clone)]
@@ -115,7 +117,7 @@ impl Context {
         self.observe(&Event::Fact(phase, name, value.into()));
     }
 
-    /// Runs `future` as `phase`, until it ends or the deadline passes: the only timer there is.
+    /// Runs `future` as `phase`, until it ends or the deadline passes.
     ///
     /// # Errors
     /// Those of `future`, and [`Kind::Timeout`]; each knows its phase.
@@ -130,7 +132,7 @@ impl Context {
             Some(result) => result.map_err(|error| error.with_phase(phase)),
             None => {
                 let waited = show_duration(now().saturating_duration_since(started));
-                let message = format!("no answer within {waited}");
+                let message = format!("timed out after {waited}");
                 Err(Error::new(Kind::Timeout, message).with_phase(phase))
             }
         };
@@ -148,7 +150,7 @@ impl Context {
     }
 
     /// Waits for `pause`, but not beyond the deadline.
-    pub async fn sleep(&self, pause: Duration) {
+    pub(crate) async fn sleep(&self, pause: Duration) {
         let _ = self.until_deadline(tokio::time::sleep(pause)).await;
     }
 }

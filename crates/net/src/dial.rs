@@ -12,7 +12,7 @@ use portolan_core::{
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
-use crate::attempts::{hint, no_connection, silence};
+use crate::attempts::{hint, no_connection, say_silence};
 use crate::eyeballs::{interleave, race};
 use crate::fault::Faults;
 use crate::proxy::{Proxies, tunnel};
@@ -34,16 +34,31 @@ struct Settings {
     family: Family,
     source: Option<IpAddr>,
     interface: Option<String>,
-    overrides: Vec<((Host, u16), IpAddr)>,
-    detours: Vec<(Place, Place)>,
+    overrides: Vec<(Place, IpAddr)>,
+    connect_to: Vec<(Place, Place)>,
     resolver: Arc<dyn Resolve>,
     proxies: Proxies,
     tls: Tls,
+    /// What an `https:` proxy is spoken to with: nothing that is meant for the peer behind it.
+    proxy_tls: Tls,
     keepalive: Duration,
 }
 
 /// A host and a port, of which either may be left open.
-pub type Place = (Option<Host>, Option<u16>);
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The host; any, or the same, where it is `None`.
+    pub host: Option<Host>,
+    /// The port; any, or the same, where it is `None`.
+    pub port: Option<u16>,
+}
+
+impl Place {
+    fn includes(&self, endpoint: &Endpoint) -> bool {
+        self.host.as_ref().is_none_or(|host| *host == endpoint.host)
+            && self.port.is_none_or(|port| port == endpoint.port)
+    }
+}
 
 /// Which address families may be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,10 +97,11 @@ impl Dialer {
             source: None,
             interface: None,
             overrides: Vec::new(),
-            detours: Vec::new(),
+            connect_to: Vec::new(),
             resolver: Arc::new(SystemResolver),
             proxies: Proxies::default(),
             tls: Tls::new(),
+            proxy_tls: Tls::new().for_proxy(),
             keepalive: Duration::from_secs(60),
         }))
     }
@@ -113,18 +129,27 @@ impl Dialer {
         self.with(|settings| settings.interface = Some(name.into()))
     }
 
-    /// Uses `address` for `host` at `port` instead of asking a resolver. Several for one host are
-    /// all used.
+    /// Uses `address` for `host` (for any, where it is `None`) at `port` instead of asking a
+    /// resolver. Several for one host are all used.
     #[must_use]
-    pub fn with_override(self, host: Host, port: u16, address: IpAddr) -> Self {
-        self.with(|settings| settings.overrides.push(((host, port), address)))
+    pub fn with_override(self, host: Option<Host>, port: u16, address: IpAddr) -> Self {
+        let place = Place { host, port: Some(port) };
+        self.with(|settings| settings.overrides.push((place, address)))
     }
 
-    /// Dials `to` whenever `from` is asked for: an empty part of `from` matches any, an empty part
-    /// of `to` changes nothing. TLS still verifies the name that was asked for.
+    /// Connects to `to` whenever `from` is asked for: an open part of `from` matches any, an open
+    /// part of `to` changes nothing. TLS still verifies the name that was asked for.
     #[must_use]
-    pub fn with_detour(self, from: Place, to: Place) -> Self {
-        self.with(|settings| settings.detours.push((from, to)))
+    pub fn with_connect_to(self, from: Place, to: Place) -> Self {
+        self.with(|settings| settings.connect_to.push((from, to)))
+    }
+
+    /// Whether `endpoint` is sought elsewhere than its name says.
+    #[must_use]
+    pub fn redirects(&self, endpoint: &Endpoint) -> bool {
+        let Settings { overrides, connect_to, .. } = &*self.0;
+        overrides.iter().any(|(from, _)| from.includes(endpoint))
+            || connect_to.iter().any(|(from, _)| from.includes(endpoint))
     }
 
     /// Resolves names with `resolver`.
@@ -142,7 +167,10 @@ impl Dialer {
     /// Speaks TLS with these settings.
     #[must_use]
     pub fn with_tls(self, tls: Tls) -> Self {
-        self.with(|settings| settings.tls = tls)
+        self.with(|settings| {
+            settings.proxy_tls = tls.clone().for_proxy();
+            settings.tls = tls;
+        })
     }
 
     /// Makes every TLS handshake a full one, so that each sees the peer's certificate anew.
@@ -181,24 +209,39 @@ impl Dialer {
         self.dial_via(&url.endpoint(), self.proxy_for(url), cx).await
     }
 
+    /// Connects to a proxy itself, to speak with it: by its own TLS where it is an `https:` one.
+    ///
+    /// # Errors
+    /// As for [`dial`](Self::dial).
+    pub async fn dial_proxy(&self, proxy: &Url, cx: &Context) -> Result<Connection, Error> {
+        let endpoint = proxy.endpoint();
+        self.bounded(&endpoint, cx, async |cx| self.establish_proxy(proxy, cx).await).await
+    }
+
     async fn dial_via(
         &self,
         endpoint: &Endpoint,
         proxy: Option<&Url>,
         cx: &Context,
     ) -> Result<Connection, Error> {
+        self.bounded(endpoint, cx, async |cx| self.establish(endpoint, proxy, cx).await).await
+    }
+
+    /// Runs a dial within its limit, records it, and lets its error know all that is known.
+    async fn bounded(
+        &self,
+        endpoint: &Endpoint,
+        cx: &Context,
+        dial: impl AsyncFnOnce(&Context) -> Result<Connection, Error>,
+    ) -> Result<Connection, Error> {
         let recorder = Arc::new(Recorder::default());
         let cx = cx.limited(cx.timeouts().connect).with_observer(recorder.clone());
         let failed = |error: Error| {
             let mut attempts = recorder.timings().attempts().to_vec();
             attempts.retain(|attempt| attempt.failure.is_some());
-            let error = match (error.kind(), error.hint(), error.phase()) {
-                (Kind::Timeout, None, Some(phase)) => error.with_hint(silence(phase)),
-                _ => error,
-            };
-            error.with_endpoint(endpoint).with_attempts(attempts)
+            say_silence(error, endpoint).with_endpoint(endpoint).with_attempts(attempts)
         };
-        let mut connection = self.establish(endpoint, proxy, &cx).await.map_err(failed)?;
+        let mut connection = dial(&cx).await.map_err(failed)?;
         connection.info.timings = recorder.timings();
         Ok(connection)
     }
@@ -209,8 +252,8 @@ impl Dialer {
         proxy: Option<&Url>,
         cx: &Context,
     ) -> Result<Connection, Error> {
-        let is_tls = |transport| transport == Transport::Tls;
-        if is_tls(endpoint.transport) || proxy.is_some_and(|p| is_tls(p.scheme().transport())) {
+        let is_tls = endpoint.transport == Transport::Tls;
+        if is_tls {
             self.0.tls.prepare().await?;
         }
         let mut connection = match (endpoint.transport, proxy) {
@@ -220,29 +263,39 @@ impl Dialer {
             }
             (Transport::Unix, _) => connect_unix(endpoint, cx).await?,
             (Transport::Tcp | Transport::Tls, None) => {
-                self.connect_tcp(&self.detour(endpoint), cx).await?
+                self.connect_tcp(&self.connect_to(endpoint), cx).await?
             }
             (Transport::Tcp | Transport::Tls, Some(proxy)) => {
-                self.connect_through(proxy, &self.detour(endpoint), cx).await?
+                self.connect_through(proxy, &self.connect_to(endpoint), cx).await?
             }
         };
         connection.info.peer = endpoint.clone();
-        if is_tls(endpoint.transport) {
-            connection = self.secure(connection, &endpoint.host, cx).await?;
+        if is_tls {
+            connection = secure(connection, &self.0.tls, &endpoint.host, cx).await?;
         }
         Ok(connection)
     }
 
-    async fn secure(
-        &self,
-        connection: Connection,
-        host: &Host,
-        cx: &Context,
-    ) -> Result<Connection, Error> {
-        let Connection { stream, mut info } = connection;
-        let (stream, tls) = self.0.tls.connect(stream, host, cx).await?;
-        info.tls = Some(tls);
-        Ok(Connection { stream, info })
+    async fn establish_proxy(&self, proxy: &Url, cx: &Context) -> Result<Connection, Error> {
+        let tls = (proxy.scheme().transport() == Transport::Tls).then_some(&self.0.proxy_tls);
+        if let Some(tls) = tls {
+            tls.prepare().await?;
+        }
+        let connected = self.connect_tcp(&proxy.endpoint(), cx).await;
+        let connection = connected.map_err(|error| {
+            let message = format!("could not connect to the proxy {proxy}");
+            let hint = error.hint().map(str::to_owned);
+            let phase = error.phase().unwrap_or(Phase::CONNECT);
+            let error = Error::new(error.kind(), message).with_phase(phase).with_source(error);
+            match hint {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            }
+        })?;
+        match tls {
+            Some(tls) => secure(connection, tls, proxy.host(), cx).await,
+            None => Ok(connection),
+        }
     }
 
     async fn connect_through(
@@ -254,29 +307,26 @@ impl Dialer {
         let mut target = endpoint.clone();
         if proxy.scheme() == Scheme::Socks5 {
             // This kind of proxy is given addresses: RFC 8305 cannot apply, the first one is it.
-            let addresses = self.addresses(endpoint, cx).await?;
+            let addresses = self.resolve(endpoint, cx).await?;
             target.host = Host::from(addresses[0].ip());
         }
-        let mut connection = self.connect_tcp(&proxy.endpoint(), cx).await?;
-        if proxy.scheme().transport() == Transport::Tls {
-            connection = self.secure(connection, proxy.host(), cx).await?;
-        }
+        let mut connection = self.establish_proxy(proxy, cx).await?;
         connection.stream = tunnel(connection.stream, proxy, &target, cx).await?;
         Ok(connection)
     }
 
     async fn connect_tcp(&self, endpoint: &Endpoint, cx: &Context) -> Result<Connection, Error> {
-        let addresses = self.addresses(endpoint, cx).await?;
+        let addresses = self.resolve(endpoint, cx).await?;
         cx.within(Phase::CONNECT, async {
             let connect = |address| self.connect_address(address);
             let report = |attempt| cx.observe(&Event::Attempted(attempt));
             match race(interleave(addresses), connect, report).await {
                 Ok((remote, stream)) => {
                     cx.fact(Phase::CONNECT, "address", remote.to_string());
-                    let mut info = Info::new(endpoint.clone(), Faults::default());
+                    let mut info = Info::new(endpoint.clone());
                     info.remote = Some(remote);
                     info.local = stream.local_addr().ok();
-                    Ok(Connection { stream: stream.into(), info })
+                    Ok(Connection { stream: stream.into(), info, faults: Faults::default() })
                 }
                 Err(attempts) => Err(no_connection(endpoint, attempts)),
             }
@@ -321,8 +371,8 @@ impl Dialer {
         })
     }
 
-    /// The addresses of `endpoint` in the order in which to try them; never empty. This is the
-    /// phase `resolve`.
+    /// The addresses at which `endpoint` is sought, in the order in which to try them; never empty.
+    /// This is the phase `resolve`, within the context's limit for connecting.
     ///
     /// # Errors
     /// [`Kind::Resolve`]; [`Kind::Timeout`].
@@ -331,6 +381,12 @@ impl Dialer {
         endpoint: &Endpoint,
         cx: &Context,
     ) -> Result<Vec<SocketAddr>, Error> {
+        let cx = cx.limited(cx.timeouts().connect);
+        let addresses = self.resolve(&self.connect_to(endpoint), &cx).await;
+        addresses.map_err(|error| say_silence(error, endpoint).with_endpoint(endpoint))
+    }
+
+    async fn resolve(&self, endpoint: &Endpoint, cx: &Context) -> Result<Vec<SocketAddr>, Error> {
         cx.within(Phase::RESOLVE, async {
             let settings = &*self.0;
             let (origin, found) = self.look_up(endpoint).await?;
@@ -340,7 +396,7 @@ impl Dialer {
             };
             let usable: Vec<_> = found.iter().copied().filter(is_usable).collect();
             if usable.is_empty() {
-                return Err(wrong_family(endpoint, &found));
+                return Err(wrong_family(endpoint, &found, settings.source));
             }
             cx.fact(Phase::RESOLVE, "addresses", Value::texts(usable.iter().map(SocketAddr::ip)));
             cx.fact(Phase::RESOLVE, "origin", origin);
@@ -352,8 +408,7 @@ impl Dialer {
     /// The addresses, and where they come from: the user, the URL itself, or a resolver.
     async fn look_up(&self, endpoint: &Endpoint) -> Result<(&str, Vec<SocketAddr>), Error> {
         let port = endpoint.port;
-        let place = (endpoint.host.clone(), port);
-        let overrides = self.0.overrides.iter().filter(|(from, _)| *from == place);
+        let overrides = self.0.overrides.iter().filter(|(from, _)| from.includes(endpoint));
         let given: Vec<_> = overrides.map(|(_, to)| SocketAddr::new(*to, port)).collect();
         if !given.is_empty() {
             return Ok(("override", given));
@@ -376,17 +431,14 @@ impl Dialer {
         }
     }
 
-    fn detour(&self, endpoint: &Endpoint) -> Endpoint {
-        let mut detour = endpoint.clone();
-        let is_asked = |(from, _): &&(Place, Place)| {
-            from.0.as_ref().is_none_or(|host| *host == endpoint.host)
-                && from.1.is_none_or(|port| port == endpoint.port)
-        };
-        if let Some((_, (host, port))) = self.0.detours.iter().find(is_asked) {
-            detour.host = host.clone().unwrap_or(detour.host);
-            detour.port = port.unwrap_or(detour.port);
+    fn connect_to(&self, endpoint: &Endpoint) -> Endpoint {
+        let mut elsewhere = endpoint.clone();
+        let rule = self.0.connect_to.iter().find(|(from, _)| from.includes(endpoint));
+        if let Some((_, to)) = rule {
+            elsewhere.host = to.host.clone().unwrap_or(elsewhere.host);
+            elsewhere.port = to.port.unwrap_or(elsewhere.port);
         }
-        detour
+        elsewhere
     }
 }
 
@@ -394,6 +446,18 @@ impl fmt::Debug for Dialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dialer").field("family", &self.0.family).finish_non_exhaustive()
     }
+}
+
+async fn secure(
+    connection: Connection,
+    tls: &Tls,
+    host: &Host,
+    cx: &Context,
+) -> Result<Connection, Error> {
+    let Connection { stream, mut info, faults } = connection;
+    let (stream, facts) = tls.connect(stream, host, cx).await?;
+    info.tls = Some(facts);
+    Ok(Connection { stream, info, faults })
 }
 
 async fn connect_unix(endpoint: &Endpoint, cx: &Context) -> Result<Connection, Error> {
@@ -404,8 +468,8 @@ async fn connect_unix(endpoint: &Endpoint, cx: &Context) -> Result<Connection, E
                 .with_source(error)
         })?;
         cx.fact(Phase::CONNECT, "address", endpoint.to_string());
-        let info = Info::new(endpoint.clone(), Faults::default());
-        Ok(Connection { stream: stream.into(), info })
+        let info = Info::new(endpoint.clone());
+        Ok(Connection { stream: stream.into(), info, faults: Faults::default() })
     })
     .await
 }
@@ -420,10 +484,16 @@ async fn unix_stream(host: &Host) -> io::Result<UnixStream> {
 }
 
 /// The error for a name that has addresses, but none of the family that may be used.
-fn wrong_family(endpoint: &Endpoint, found: &[SocketAddr]) -> Error {
+fn wrong_family(endpoint: &Endpoint, found: &[SocketAddr], source: Option<IpAddr>) -> Error {
     let (wanted, other) = if found[0].is_ipv4() { ("IPv6", "IPv4") } else { ("IPv4", "IPv6") };
+    let hint = match source {
+        Some(source) => {
+            format!("it has {other} addresses only, and the source {source} is {wanted}")
+        }
+        None => format!("it has {other} addresses only: allow {other}"),
+    };
     Error::new(Kind::Resolve, format!("could not find an {wanted} address of {}", endpoint.host))
-        .with_hint(format!("it has {other} addresses only: allow {other}"))
+        .with_hint(hint)
 }
 
 /// The number of a zone: itself, or that of the network interface of this name.

@@ -267,7 +267,7 @@ impl Incoming {
                 return Ok(None);
             }
         }
-        let mut info = Info::new(self.peer, self.faults);
+        let mut info = Info::new(self.peer);
         info.local = self.local;
         if let Some(server) = &self.tls {
             let cx = cx.limited(cx.timeouts().connect);
@@ -275,7 +275,7 @@ impl Incoming {
             stream = secured;
             info.tls = Some(facts);
         }
-        Ok(Some(Connection { stream, info }))
+        Ok(Some(Connection { stream, info, faults: self.faults }))
     }
 }
 

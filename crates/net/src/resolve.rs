@@ -38,11 +38,19 @@ impl Resolve for SystemResolver {
             match answer {
                 Ok(addresses) if !addresses.is_empty() => Ok(addresses),
                 Ok(_) => Err(not_found(name)),
-                Err(error) => Err(not_found(name).with_source(NoAddress::from(&error))),
+                Err(error) => {
+                    let cause = NoAddress::from(&error);
+                    let is_temporary = cause.0.contains("temporary failure");
+                    let error = not_found(name).with_source(cause);
+                    Err(if is_temporary { error.with_hint(NO_RESOLVER) } else { error })
+                }
             }
         })
     }
 }
+
+/// What to do about a failure that getaddrinfo(3) calls temporary (`EAI_AGAIN`).
+const NO_RESOLVER: &str = "no resolver gave an answer: check the network and /etc/resolv.conf";
 
 fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
     let mut addresses = Vec::new();

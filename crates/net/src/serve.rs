@@ -74,7 +74,11 @@ async fn attend(mut incoming: Incoming, handler: Arc<impl Handler>, cx: Context)
     let meter = incoming.meter();
     let peer = incoming.peer().clone();
     cx.observe(&Event::Opened { peer: peer.clone() });
-    let result = match incoming.establish(&cx).await {
+    let established = tokio::select! {
+        established = incoming.establish(&cx) => established,
+        () = cx.stopping() => Ok(None),
+    };
+    let result = match established {
         Ok(Some(connection)) => handler.handle(connection, cx.clone()).await,
         Ok(None) => Ok(()),
         Err(error) => Err(error),

@@ -51,7 +51,7 @@ impl Report {
         self.error.is_none()
     }
 
-    /// How long the phases took together.
+    /// From the start of the first phase of the last try to the end of its last phase.
     #[must_use]
     pub fn total(&self) -> Duration {
         self.timings.total()

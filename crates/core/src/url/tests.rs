@@ -44,6 +44,8 @@ fn malformed_text_is_redacted() {
     assert_eq!(redact("x 'http://u:p/w@h:99999' y"), "x 'http://***@h:99999' y");
     assert_eq!(redact("'tcp:u:p@h'"), "'tcp:***@h'");
     assert_eq!(redact("--header a@b"), "--header a@b");
+    assert_eq!(redact("no 'unix:@lab', https://h/@me"), "no 'unix:@lab', https://h/@me");
+    assert_eq!(redact("(https://u:p@h/@me)"), "(https://***@me)");
 }
 
 #[test]

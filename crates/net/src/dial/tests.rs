@@ -91,15 +91,16 @@ async fn a_missing_family_is_said() {
 }
 
 #[tokio::test]
-async fn overrides_and_detours_lead_elsewhere() {
+async fn overrides_and_connect_to_lead_elsewhere() {
     let (_listener, port) = listener().await;
     let name = Host::parse("nowhere.test").unwrap();
     let dialer = Dialer::new().with_resolver(table());
-    let overridden = dialer.clone().with_override(name.clone(), port, [127, 0, 0, 1].into());
+    let overridden = dialer.clone().with_override(Some(name.clone()), port, [127, 0, 0, 1].into());
     assert!(overridden.dial(&endpoint("nowhere.test", port), &cx()).await.is_ok());
-    let there = (Some(Host::parse("four.test").unwrap()), Some(port));
-    let detoured = dialer.with_detour((Some(name), None), there);
-    assert!(detoured.dial(&endpoint("nowhere.test", 443), &cx()).await.is_ok());
+    let from = Place { host: Some(name), port: None };
+    let to = Place { host: Some(Host::parse("four.test").unwrap()), port: Some(port) };
+    let led = dialer.with_connect_to(from, to);
+    assert!(led.dial(&endpoint("nowhere.test", 443), &cx()).await.is_ok());
 }
 
 #[tokio::test]

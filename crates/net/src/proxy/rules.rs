@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use portolan_core::{Endpoint, Error, Host, Kind, Scheme, Transport, Url, redact};
+use portolan_core::{Endpoint, Error, Host, Kind, Scheme, Transport, Url};
 
 /// The proxies to use, and for what not to use them.
 ///
@@ -137,10 +137,8 @@ fn variables(scheme: Scheme) -> &'static [&'static str] {
 }
 
 fn read(variable: &str, value: &str) -> Result<Url, Error> {
-    let usage = || {
-        let message = format!("could not use {variable}='{}' as a proxy", redact(value));
-        Error::new(Kind::Usage, message)
-    };
+    // The value is not repeated: where it is malformed, nothing tells what of it is a password.
+    let usage = || Error::new(Kind::Usage, format!("could not use {variable} as a proxy"));
     let url = Url::parse_as(value, Scheme::Http).map_err(|error| usage().with_source(error))?;
     check(url).map_err(|error| usage().with_source(error))
 }

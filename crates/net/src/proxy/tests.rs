@@ -162,7 +162,7 @@ mod http {
             let error = asked.unwrap_err();
             assert_eq!((error.kind(), error.phase()), (Kind::Timeout, Some(Phase::PROXY)));
             let words = format!(
-                "could not reach db.test:5432 through the proxy {proxy}: no answer within 5 s"
+                "could not reach db.test:5432 through the proxy {proxy}: timed out after 5 s"
             );
             assert_eq!(format!("{error:#}"), words);
         }
@@ -365,12 +365,10 @@ mod choice {
 
     #[test]
     fn an_unusable_value_names_its_variable_and_no_secret() {
-        for (value, shown) in [
-            ("ftp://u:secret@h", "could not use ALL_PROXY='ftp://***@h' as a proxy"),
-            ("u:secret@h:x", "could not use ALL_PROXY='***@h:x' as a proxy"),
-        ] {
+        for value in ["ftp://u:secret@h", "u:secret@h:x", "http://u:my secret@h:x"] {
             let error = from(&[("ALL_PROXY", value)]).unwrap_err();
-            assert_eq!((error.kind(), &*error.to_string()), (Kind::Usage, shown));
+            let words = "could not use ALL_PROXY as a proxy";
+            assert_eq!((error.kind(), &*error.to_string()), (Kind::Usage, words));
             assert!(!format!("{error:#} {error:?}").contains("secret"));
         }
         let error = Proxies::all(url("tcp://h:1")).unwrap_err();

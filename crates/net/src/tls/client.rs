@@ -172,6 +172,18 @@ impl Tls {
         self.rebuilt()
     }
 
+    /// What is left of these settings for a proxy on the way: whom to trust, and not what is meant
+    /// for the peer behind it.
+    pub(crate) fn for_proxy(self) -> Self {
+        let kept = Self {
+            roots: self.roots,
+            key_log: self.key_log,
+            verifies: self.verifies,
+            ..Self::default()
+        };
+        kept.with_alpn(["http/1.1"])
+    }
+
     /// See [`danger::without_verification`](super::danger::without_verification).
     pub(super) fn unverified(mut self) -> Self {
         self.verifies = false;

@@ -1,5 +1,7 @@
 //! Certificates and keys in PEM (RFC 7468).
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -51,9 +53,17 @@ impl PemError {
     }
 }
 
-/// Reads a whole file that the user named.
+/// The largest file of certificates that is read; a bundle of all public roots has a quarter MiB.
+const FILE_MAX: u64 = 16 * 1024 * 1024;
+
+/// Reads a whole file that the user named, unless it is larger than any file of certificates.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|error| {
+    let read = || {
+        let mut bytes = Vec::new();
+        let size = File::open(path)?.take(FILE_MAX + 1).read_to_end(&mut bytes)? as u64;
+        if size > FILE_MAX { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
+    };
+    read().map_err(|error: io::Error| {
         Error::new(Kind::Read, format!("could not read {}", path.display()))
             .with_blame(Blame::Input)
             .with_source(error)
