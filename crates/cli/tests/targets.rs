@@ -142,6 +142,20 @@ fn targets_from_a_file_or_stdin() {
 }
 
 #[test]
+fn names_that_are_given_addresses() {
+    let servers = Servers::only(&["http"]);
+    let port = servers.lab.url("http").unwrap().port();
+    let probe = |resolve: &str| {
+        let url = format!("http://nowhere.invalid:{port}/");
+        run(&["probe", "--json", &url, "--resolve", resolve]).code
+    };
+    assert_eq!(probe(&format!("*:{port}:127.0.0.1")), Some(0));
+    // Nothing listens at the first address.
+    assert_eq!(probe(&format!("nowhere.invalid:{port}:[::1],127.0.0.1")), Some(0));
+    assert_eq!(probe(&format!("*:{}:127.0.0.1", port - 1)), Some(6));
+}
+
+#[test]
 fn flags_and_urls_that_make_no_sense() {
     let refused = |args: &[&str], words: &[&str]| run(&[&["probe"], args].concat()).refused(words);
     refused(&["gopher://a/"], &["'gopher://a/'", "tcp udp unix tls http https"]);
