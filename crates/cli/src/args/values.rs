@@ -216,7 +216,6 @@ mod tests {
             "a.test:80:[127.0.0.1]",
             "a.test:http:127.0.0.1",
             "[::1",
-            "*.test:80:127.0.0.1",
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }
