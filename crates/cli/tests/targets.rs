@@ -295,6 +295,27 @@ fn metrics() {
 }
 
 #[test]
+fn metrics_forget_what_is_no_longer_known() {
+    let servers = Servers::with_fault(&["http"], "conn=2..1000: reset");
+    let url = servers.url("http");
+    let args = ["probe", "--json", "--metrics", "127.0.0.1:0", "--watch", "20ms", &url];
+    let mut live = Portolan::new().start(&args);
+    let page = live.object()["url"].as_str().unwrap().to_owned();
+    assert_eq!(live.object()["ok"], true);
+    // A report is counted before it is shown.
+    assert_eq!(live.object()["ok"], false);
+    let page = get(&page);
+    for line in [
+        format!("portolan_probe_up{{target=\"{url}\"}} 0"),
+        format!("portolan_probe_http_status{{target=\"{url}\"}} NaN"),
+        format!("portolan_probe_phase_duration_seconds{{target=\"{url}\",phase=\"receive\"}} NaN"),
+        format!("portolan_probe_runs_total{{target=\"{url}\",result=\"ok\"}} 1"),
+    ] {
+        assert!(page.contains(&line), "{line} is not in:\n{page}");
+    }
+}
+
+#[test]
 fn an_address_for_metrics_that_is_taken() {
     let servers = Servers::only(&["tcp"]);
     let address = servers.url("tcp").replace("tcp://", "");
