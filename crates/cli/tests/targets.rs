@@ -80,6 +80,22 @@ fn a_thousand_targets() {
 }
 
 #[test]
+fn more_connections_than_the_usual_limit_of_files() {
+    let servers = Servers::only(&["http"]);
+    let slow = format!("{}delay/0.3\n", servers.url("http"));
+    let portolan = Portolan::new();
+    let file = portolan.file("targets", &slow.repeat(200));
+    let probe =
+        portolan.command(&["probe", "--json", "--concurrency", "200", "--from-file", &file]);
+    // The hard limit stays as it is.
+    let mut limited = std::process::Command::new("/bin/sh");
+    limited.args(["-c", "ulimit -S -n 64 && exec \"$0\" \"$@\""]).arg(probe.get_program());
+    let run = Run::from(limited.args(probe.get_args()).env_clear().output().unwrap());
+    assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+    assert_eq!(run.objects().len(), 200);
+}
+
+#[test]
 fn expectations() {
     let http = Servers::only(&["http"]);
     let url = http.url("http");

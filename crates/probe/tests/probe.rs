@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use portolan_core::{Endpoint, Error, Host, Kind, Phase, Timeouts, Url};
 use portolan_net::fault::Plan;
-use portolan_net::{Datagram, Dialer, Listener, Recorder, Retry};
+use portolan_net::{Datagram, Dialer, Listener, Place, Recorder, Retry};
 use portolan_probe::{Expectation, Prober, Report, Target, supports};
 
 async fn listener(url: &str) -> Listener {
@@ -27,14 +27,11 @@ async fn probe(dialer: Dialer, url: &str) -> Report {
     Prober::new(dialer).probe(&Target::from(url.parse::<Url>().unwrap()), None).await
 }
 
-fn both() -> Host {
-    Host::parse("both.test").unwrap()
-}
-
 /// A dialer for which `both.test` is both loopback addresses, IPv6 first.
 fn dialer(port: u16) -> Dialer {
     let [six, four]: [IpAddr; 2] = ["::1", "127.0.0.1"].map(|text| text.parse().unwrap());
-    Dialer::new().with_override(both(), port, six).with_override(both(), port, four)
+    let both = Host::parse("both.test").ok();
+    Dialer::new().with_override(both.clone(), port, six).with_override(both, port, four)
 }
 
 #[tokio::test]
@@ -63,14 +60,12 @@ async fn every_failed_attempt_is_kept() {
 async fn an_open_port_nearby_is_hinted_at() {
     let (_closed, port) = closed_port().await;
     let open = listener("tcp:0").await;
-    // Port 443 is where an HTTP service might be instead.
-    let instead = (None, Some(open.local_url().port()));
-    let dialer = Dialer::new().with_detour((None, Some(443)), instead);
-    // Neither of the other two places is asked in earnest.
-    let nowhere = (None, Some(port));
-    let dialer = dialer
-        .with_detour((None, Some(80)), nowhere.clone())
-        .with_detour((None, Some(8080)), nowhere);
+    // Port 443 is where an HTTP service might be instead; the others are not asked in earnest.
+    let at = |port| Place { host: None, port: Some(port) };
+    let dialer = Dialer::new()
+        .with_connect_to(at(443), at(open.local_url().port()))
+        .with_connect_to(at(80), at(port))
+        .with_connect_to(at(8080), at(port));
     let error = probe(dialer, &format!("http://127.0.0.1:{port}/")).await.error.unwrap();
     assert_eq!(error.hint(), Some(&format!("port {port} refused; 443 is open")[..]));
 }

@@ -11,6 +11,7 @@ pub mod signals;
 use std::time::Duration;
 
 use portolan::{Error, Kind};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime;
 
 use crate::args::Verb;
@@ -37,6 +38,7 @@ const GRACE: Duration = Duration::from_millis(100);
 /// Runs a verb that needs the network. At its end servers are dropped, and with them the files of
 /// their sockets; a look-up that hangs in the system is not waited for.
 fn block_on(verb: impl Future<Output = Result<Exit, Error>>) -> Result<Exit, Error> {
+    allow_files();
     let runtime = runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|cause| {
         Error::new(Kind::Denied, "could not start the threads of the runtime").with_source(cause)
@@ -44,4 +46,13 @@ fn block_on(verb: impl Future<Output = Result<Exit, Error>>) -> Result<Exit, Err
     let exit = runtime.block_on(verb);
     runtime.shutdown_timeout(GRACE);
     exit
+}
+
+/// Lets this process have as many files as the system allows it: each connection is one, and the
+/// limit that is usual is for programs which cannot count beyond it.
+fn allow_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where this is not allowed, the usual limit has to do.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
