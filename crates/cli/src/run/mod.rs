@@ -1,12 +1,14 @@
 //! What the verbs do: each calls an engine and hands its report to the console.
 
 pub mod completions;
+mod descriptors;
 pub mod dialer;
 pub mod lab;
 pub mod man;
 pub mod metrics;
 pub mod probe;
 pub mod signals;
+mod targets;
 
 use std::time::Duration;
 
@@ -29,6 +31,19 @@ pub fn run(verb: &Verb, given: &Given, console: &Console) -> Result<Exit, Error>
         Verb::Completions(args) => completions::run(args, console),
         Verb::Man(args) => man::run(args, console),
     }
+}
+
+/// Does what the system may let wait, such as reading a file that is a pipe, where it keeps nothing
+/// else from going on.
+///
+/// # Errors
+/// Those of `work`.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|cause| {
+        Err(Error::new(Kind::Read, "could not finish reading files").with_source(cause))
+    })
 }
 
 /// How long the end waits for what still runs.
