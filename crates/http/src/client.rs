@@ -14,12 +14,14 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use portolan_core::units::show_duration;
 use portolan_core::{Error, Kind, Phase, Scheme, Url};
-use portolan_net::proxy::{Proxies, ProxyError};
-use portolan_net::{Context, Dialer, Info, Stream};
+use portolan_net::proxy::{ProxyError, connect};
+use portolan_net::{Context, Dialer, Info, Stream, now};
 
-use crate::error::{explain, explain_body};
+use crate::error::{
+    HEAD_MAX, HEADERS_MAX, HttpError, cut_short, explain, explain_body, late_body, unanswered,
+};
+use crate::lines::{tell_request, tell_response, version_name};
 use crate::watch::{Watch, Watched};
 
 /// Writing the request.
@@ -38,14 +40,11 @@ const USER_AGENT: &str = concat!("portolan/", env!("CARGO_PKG_VERSION"));
 const SILENCE: &str = "it took the connection and does not answer: the service hangs, is \
                        overloaded, or speaks another protocol";
 
-/// The largest head of a response, and the most header lines in it.
-const HEAD_MAX: usize = 64 * 1024;
-const HEADERS_MAX: usize = 256;
-
 /// An HTTP client on one connection.
 pub struct Client {
     url: Url,
     route: Route,
+    wants_origin: bool,
     info: Info,
     is_http2: bool,
     watch: Arc<Watch>,
@@ -63,14 +62,19 @@ enum Route {
 }
 
 impl Route {
-    /// A proxy that wants a login has not asked the origin (RFC 9110 section 15.5.8).
-    fn check(&self, status: StatusCode, url: &Url) -> Result<(), Error> {
-        match self {
-            Self::Proxy(proxy) if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-                Err(ProxyError::Login.into_error(proxy, &url.endpoint()))
+    /// A proxy that wants a login has not asked the origin (RFC 9110 section 15.5.8), and one that
+    /// is a bad gateway has asked in vain (sections 15.6.3 and 15.6.5).
+    fn check(&self, status: StatusCode, wants_origin: bool, url: &Url) -> Result<(), Error> {
+        let Self::Proxy(proxy) = self else { return Ok(()) };
+        let cause = match status {
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => ProxyError::Login,
+            StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT if wants_origin => {
+                let reason = status.canonical_reason().unwrap_or_default().to_owned();
+                ProxyError::Status(connect::Status { code: status.as_u16(), reason })
             }
-            _ => Ok(()),
-        }
+            _ => return Ok(()),
+        };
+        Err(cause.into_error(proxy, &url.endpoint()))
     }
 }
 
@@ -86,15 +90,13 @@ impl Client {
             url.scheme() == Scheme::Http && matches!(proxy.scheme(), Scheme::Http | Scheme::Https)
         };
         let (connection, route) = match dialer.proxy_for(url).filter(is_forwarded) {
-            Some(proxy) => {
-                let direct = dialer.clone().with_proxies(Proxies::none());
-                (direct.dial(&proxy.endpoint(), cx).await?, Route::Proxy(proxy.clone()))
-            }
+            Some(proxy) => (dialer.dial_proxy(proxy, cx).await?, Route::Proxy(proxy.clone())),
             None => (dialer.dial_url(url, cx).await?, Route::Origin),
         };
         Ok(Self {
             url: url.clone(),
             route,
+            wants_origin: false,
             is_http2: connection
                 .info
                 .tls
@@ -105,6 +107,14 @@ impl Client {
             stream: Some(connection.stream),
             sender: None,
         })
+    }
+
+    /// Takes 502 and 504 from a proxy that is asked in absolute-form for failures to reach the
+    /// origin. Otherwise they are responses as any other: the origin may have sent them.
+    #[must_use]
+    pub const fn with_origin_only(mut self) -> Self {
+        self.wants_origin = true;
+        self
     }
 
     /// The facts about the connection.
@@ -128,50 +138,78 @@ impl Client {
     ///
     /// # Errors
     /// [`Kind::Timeout`]; [`Kind::Lost`] where the peer closes; [`Kind::Protocol`] where it does
-    /// not speak HTTP, with a [`HttpError`](crate::HttpError) as the source; [`Kind::Denied`] where
-    /// a proxy wants another login.
+    /// not speak HTTP, with a [`HttpError`] as the source; [`Kind::Denied`] where a proxy wants
+    /// another login; [`Kind::Connect`] where it has not reached the origin, after
+    /// [`with_origin_only`](Self::with_origin_only).
     pub async fn send(
         &mut self,
         mut request: Request<Bytes>,
         cx: &Context,
     ) -> Result<Response, Error> {
+        let peer = self.peer();
         let watch = self.watch.clone();
+        let is_upgrade = request.headers().contains_key(header::UPGRADE);
         let answering = cx
             .within(SEND, async {
-                let answer = Box::pin(self.begin(&mut request).await?);
+                let answer = Box::pin(self.begin(&mut request, cx).await?);
                 // An answer before the request is out is an early refusal, or a failure.
                 Ok(match future::select(answer, pin!(watch.flushed())).await {
                     Either::Left((answer, _)) => Either::Left(future::ready(answer)),
                     Either::Right(((), answer)) => Either::Right(answer),
                 })
             })
-            .await?;
+            .await
+            .map_err(|error| self.unanswered(error))?;
         let waiting = cx.limited(cx.timeouts().idle);
-        let waited = waiting
+        let response = waiting
             .within(WAIT, async {
-                let response = answering.await.map_err(|error| explain(&error, &watch))?;
+                let response = answering.await.map_err(|error| explain(&error, &peer, &watch))?;
                 cx.fact(WAIT, "status", u64::from(response.status().as_u16()));
                 cx.fact(WAIT, "version", version_name(response.version()));
-                self.route.check(response.status(), &self.url)?;
+                tell_response(&response, cx);
+                self.route.check(response.status(), self.wants_origin, &self.url)?;
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS && !is_upgrade {
+                    return Err(Error::new(Kind::Protocol, unanswered(&peer))
+                        .with_source(HttpError::Unasked));
+                }
                 Ok(response)
             })
-            .await;
-        let response = waited.map_err(|error| match error.kind() {
-            Kind::Timeout => error.with_hint(SILENCE),
-            _ => error,
-        })?;
+            .await
+            .map_err(|error| self.unanswered(error))?;
         let (head, body) = response.into_parts();
         Ok(Response { head, body })
     }
 
+    /// With whom we speak, for messages.
+    fn peer(&self) -> String {
+        let endpoint = self.url.endpoint();
+        match &self.route {
+            Route::Origin => endpoint.to_string(),
+            Route::Proxy(proxy) => format!("{endpoint} through the proxy {proxy}"),
+        }
+    }
+
+    /// Says of an error with whom it happened, also where only the clock knows of it.
+    fn unanswered(&self, error: Error) -> Error {
+        let error = match (error.kind(), error.phase()) {
+            (Kind::Timeout, Some(phase)) => Error::new(Kind::Timeout, unanswered(&self.peer()))
+                .with_phase(phase)
+                .with_hint(SILENCE)
+                .with_source(error),
+            _ => error,
+        };
+        error.with_endpoint(&self.url.endpoint())
+    }
+
     /// Hands the request to the connection, which shakes hands first if it is fresh.
-    async fn begin(&mut self, request: &mut Request<Bytes>) -> Result<Answer, Error> {
+    async fn begin(&mut self, request: &mut Request<Bytes>, cx: &Context) -> Result<Answer, Error> {
         self.complete(request)?;
         if let Some(stream) = self.stream.take() {
             let watched = Watched::new(stream, self.watch.clone());
             let sender = Sender::handshake(watched, self.is_http2).await;
-            self.sender = Some(sender.map_err(|error| explain(&error, &self.watch))?);
+            self.sender = Some(sender.map_err(|error| explain(&error, &self.peer(), &self.watch))?);
         }
+        tell_request(request, self.is_http2, cx);
         let request = std::mem::take(request).map(Full::new);
         match &mut self.sender {
             Some(sender) => Ok(sender.send(request)),
@@ -310,39 +348,42 @@ impl Response {
         mut keep: impl FnMut(&[u8]),
     ) -> Result<Received, Error> {
         cx.within(RECEIVE, async {
-            let expected = self.body.size_hint().exact();
+            let started = now();
+            // A response to HEAD states the length of what it does not carry.
+            let is_empty = self.body.is_end_stream();
+            let expected = self.body.size_hint().exact().filter(|_| !is_empty);
             let mut size = 0;
             let mut is_whole = true;
-            while let Some(frame) = self.next_frame(cx).await? {
+            while let Some(frame) =
+                self.next_frame(cx).await.ok_or_else(|| late_body(started, size, expected))?
+            {
                 let frame = frame.map_err(|error| explain_body(&error, size, expected))?;
                 let Ok(data) = frame.into_data() else { continue };
                 let room = usize::try_from(limit - size).unwrap_or(usize::MAX);
-                let data = &data[..data.len().min(room)];
-                keep(data);
-                size += data.len() as u64;
-                if data.len() == room && !self.body.is_end_stream() {
+                let wanted = &data[..data.len().min(room)];
+                keep(wanted);
+                size += wanted.len() as u64;
+                if data.len() > room {
                     is_whole = false;
                     break;
                 }
             }
             cx.fact(RECEIVE, "bytes", size);
+            // HTTP/2 can end a stream early and call it well (RFC 9113 section 8.1).
+            if is_whole && expected.is_some_and(|expected| size < expected) {
+                return Err(cut_short(size, expected));
+            }
             Ok(Received { bytes: Bytes::new(), size, is_whole })
         })
         .await
     }
 
-    /// The next frame, unless the peer is silent for longer than it may be.
-    async fn next_frame(
-        &mut self,
-        cx: &Context,
-    ) -> Result<Option<hyper::Result<Frame<Bytes>>>, Error> {
-        let Some(limit) = cx.timeouts().idle else { return Ok(self.body.frame().await) };
-        match cx.limited(Some(limit)).until_deadline(self.body.frame()).await {
-            Some(frame) => Ok(frame),
-            None => {
-                let silence = format!("the peer was silent for {}", show_duration(limit));
-                Err(Error::new(Kind::Timeout, silence))
-            }
+    /// The next frame; `None` where the time ran out, or the peer is silent for longer than it may
+    /// be.
+    async fn next_frame(&mut self, cx: &Context) -> Option<Option<hyper::Result<Frame<Bytes>>>> {
+        match cx.timeouts().idle {
+            None => cx.until_deadline(self.body.frame()).await,
+            idle => cx.limited(idle).until_deadline(self.body.frame()).await,
         }
     }
 }
@@ -359,11 +400,5 @@ fn unsendable(url: &Url, error: impl std::error::Error + Send + Sync + 'static) 
     Error::new(Kind::Usage, format!("could not make a request for {url}")).with_source(error)
 }
 
-const fn version_name(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_10 => "HTTP/1.0",
-        Version::HTTP_2 => "HTTP/2",
-        Version::HTTP_3 => "HTTP/3",
-        _ => "HTTP/1.1",
-    }
-}
+#[cfg(test)]
+mod tests;

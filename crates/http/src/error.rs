@@ -3,10 +3,20 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::time::Instant;
 
+use portolan_core::units::show_duration;
 use portolan_core::{Error, Kind};
+use portolan_net::now;
 
 use crate::watch::Watch;
+
+/// The largest head of a response, and the most header lines in it.
+pub(crate) const HEAD_MAX: usize = 64 * 1024;
+pub(crate) const HEADERS_MAX: usize = 256;
+
+/// What to do about a peer that broke off before it answered.
+const GAVE_UP: &str = "the peer gave up on the request: look at its log";
 
 /// A fact about a failed exchange: the source of its [`Error`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +42,9 @@ pub enum HttpError {
     /// The framing or the head breaks RFC 9112 or RFC 9113.
     #[error("{0}")]
     Malformed(String),
+    /// The peer switches to another protocol (status 101), which nobody asked for.
+    #[error("the peer switches protocols without being asked")]
+    Unasked,
     /// HTTP/2 ended the stream or the connection with this code (RFC 9113 section 7).
     #[error("the peer ended the HTTP/2 exchange: {0}")]
     Http2(h2::Reason),
@@ -85,66 +98,106 @@ impl fmt::Display for Of {
     }
 }
 
-/// The error of an exchange that failed before the head of its response was there.
-pub(crate) fn explain(error: &hyper::Error, watch: &Watch) -> Error {
+/// The error of an exchange with `peer` that failed before the head of its response was there.
+pub(crate) fn explain(error: &hyper::Error, peer: &str, watch: &Watch) -> Error {
     let greeting = watch.greeting();
-    let (kind, cause) = if error.is_parse_too_large() {
+    let (kind, cause) = if error.is_parse_too_large() && watch.has_seen(HEAD_MAX, HEADERS_MAX) {
         (Kind::Protocol, HttpError::HeadTooLarge)
+    } else if error.is_parse_too_large() {
+        (Kind::Protocol, HttpError::Malformed("no body has this Content-Length".to_owned()))
     } else if let Some(http2) = find::<h2::Error>(error).filter(|e| !e.is_io()) {
-        (Kind::Protocol, http2_error(http2))
-    } else if error.is_parse() && !greeting.starts_with(b"HTTP/") {
+        http2_error(http2, Kind::Lost)
+    } else if error.is_parse() && !speaks_http(&greeting) {
         (Kind::Protocol, HttpError::NotHttp(Speaks::by(&greeting)))
     } else if error.is_parse() {
         (Kind::Protocol, HttpError::Malformed(words(error)))
     } else if let Some(io) = find::<io::Error>(error) {
-        return lost(io);
+        return lost(io, peer);
     } else if greeting.is_empty() {
         (Kind::Lost, HttpError::NoAnswer)
+    } else if speaks_http(&greeting) {
+        // Half a head, or an answer before the question.
+        (Kind::Protocol, HttpError::Malformed(words(error)))
     } else {
-        // Half a head, or rubbish that ended before its first line did.
+        // Rubbish that ended before its first line did.
         (Kind::Protocol, HttpError::NotHttp(Speaks::by(&greeting)))
     };
     let hint = hint(&cause);
-    let error = Error::new(kind, "could not get an answer").with_source(cause);
+    let error = Error::new(kind, unanswered(peer)).with_source(cause);
     match hint {
         Some(hint) => error.with_hint(hint),
         None => error,
     }
 }
 
+/// Whether this is a status line, or the SETTINGS with which HTTP/2 begins (RFC 9113 section 3.4).
+const fn speaks_http(greeting: &[u8]) -> bool {
+    matches!(greeting, [b'H', b'T', b'T', b'P', b'/', ..] | [_, _, _, 4, 0, 0, 0, 0, 0, ..])
+}
+
+/// The message of a request to `peer` that was not answered.
+pub(crate) fn unanswered(peer: &str) -> String {
+    format!("could not get an answer from {peer}")
+}
+
 /// The error of a body that could not be read to its end.
 pub(crate) fn explain_body(error: &hyper::Error, received: u64, expected: Option<u64>) -> Error {
-    let truncated = HttpError::Truncated { received, expected };
-    let message = "could not read the whole body";
     if let Some(http2) = find::<h2::Error>(error).filter(|e| !e.is_io()) {
-        return Error::new(Kind::Protocol, message).with_source(http2_error(http2));
+        return broken_body(http2_error(http2, Kind::Partial));
     }
-    match find::<io::Error>(error).map(io::Error::kind) {
-        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
-            Error::new(Kind::Lost, message)
-                .with_hint("the connection was reset while the body came")
-                .with_source(truncated)
-        }
+    let truncated = HttpError::Truncated { received, expected };
+    broken_body(match find::<io::Error>(error).map(io::Error::kind) {
+        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => (Kind::Lost, truncated),
         Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
-            Error::new(Kind::Protocol, message).with_source(HttpError::Malformed(words(error)))
+            (Kind::Protocol, HttpError::Malformed(words(error)))
         }
-        _ => Error::new(Kind::Partial, message)
-            .with_hint("the server or a proxy gave up in the middle: look at its log")
-            .with_source(truncated),
+        _ => (Kind::Partial, truncated),
+    })
+}
+
+/// The error of a body whose stream ended well, but too early.
+pub(crate) fn cut_short(received: u64, expected: Option<u64>) -> Error {
+    broken_body((Kind::Partial, HttpError::Truncated { received, expected }))
+}
+
+fn broken_body((kind, cause): (Kind, HttpError)) -> Error {
+    let error = Error::new(kind, "could not read the whole body").with_source(cause);
+    match kind {
+        Kind::Lost => error.with_hint("the connection was reset while the body came"),
+        Kind::Partial => {
+            error.with_hint("the server or a proxy gave up in the middle: look at its log")
+        }
+        _ => error,
     }
 }
 
-fn http2_error(error: &h2::Error) -> HttpError {
-    error.reason().map_or_else(|| HttpError::Malformed(error.to_string()), HttpError::Http2)
+/// The error of a body that did not end in time.
+pub(crate) fn late_body(started: Instant, received: u64, expected: Option<u64>) -> Error {
+    let elapsed = show_duration(now().saturating_duration_since(started));
+    let progress = match expected {
+        Some(total) => format!("{received} of {total} bytes"),
+        None => format!("{received} bytes"),
+    };
+    Error::new(Kind::Timeout, format!("the body was not complete after {elapsed}: {progress}"))
+        .with_hint("the peer is slow or hangs: look at its log, or allow more time")
+}
+
+/// An exchange that HTTP/2 ended is `ended` where the peer did it, and the peer's breach of the
+/// protocol where our side did.
+fn http2_error(error: &h2::Error, ended: Kind) -> (Kind, HttpError) {
+    match error.reason() {
+        Some(reason) if error.is_remote() => (ended, HttpError::Http2(reason)),
+        _ => (Kind::Protocol, HttpError::Malformed(error.to_string())),
+    }
 }
 
 /// The error of a connection that broke while we waited.
-fn lost(cause: &io::Error) -> Error {
+fn lost(cause: &io::Error, peer: &str) -> Error {
     if let Some(refusal) = portolan_net::tls::refusal_of(cause) {
         return refusal;
     }
-    Error::new(Kind::Lost, "could not get an answer")
-        .with_hint("the peer gave up on the request: look at its log")
+    Error::new(Kind::Lost, unanswered(peer))
+        .with_hint(GAVE_UP)
         .with_source(io::Error::new(cause.kind(), cause.to_string()))
 }
 
@@ -153,16 +206,26 @@ fn hint(cause: &HttpError) -> Option<&'static str> {
         HttpError::NotHttp(Speaks::Tls) => Some("try the same with https:"),
         HttpError::NotHttp(_) => Some("another service uses this port: check the port"),
         HttpError::NoAnswer => Some("the service accepts and hangs up: look at its log"),
+        HttpError::Http2(_) => Some(GAVE_UP),
         HttpError::HeadTooLarge
         | HttpError::Truncated { .. }
         | HttpError::Malformed(_)
-        | HttpError::Http2(_) => None,
+        | HttpError::Unasked => None,
     }
 }
 
-/// The innermost words of a chain of errors: the outer ones say "http error".
+/// The innermost words of a chain of errors, in the house's lower case: the outer ones say "http
+/// error".
 fn words(error: &(dyn StdError + 'static)) -> String {
-    causes(error).last().unwrap_or(error).to_string()
+    let words = causes(error).last().unwrap_or(error).to_string();
+    let mut letters = words.chars();
+    match (letters.next(), letters.clone().next()) {
+        // `Invalid chunk size line`, but not `HTTP/…`.
+        (Some(first), Some(second)) if !second.is_uppercase() => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => words,
+    }
 }
 
 fn find<T: StdError + 'static>(error: &hyper::Error) -> Option<&T> {

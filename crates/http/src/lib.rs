@@ -29,6 +29,7 @@
 
 mod client;
 mod error;
+mod lines;
 mod server;
 mod watch;
 

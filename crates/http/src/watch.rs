@@ -3,12 +3,14 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use portolan_net::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
+
+use crate::error::HEAD_MAX;
 
 /// How much of the peer's first words is kept.
 const GREETING_MAX: usize = 64;
@@ -25,7 +27,16 @@ pub(crate) struct Watched {
 #[derive(Default)]
 pub(crate) struct Watch {
     flushed: Notify,
-    greeting: Mutex<Vec<u8>>,
+    heard: Mutex<Heard>,
+}
+
+/// What the peer has said.
+#[derive(Default)]
+struct Heard {
+    greeting: Vec<u8>,
+    bytes: usize,
+    /// Those in the first bytes, as many as a head may have.
+    lines: usize,
 }
 
 impl Watched {
@@ -42,13 +53,27 @@ impl Watch {
 
     /// The first bytes that the peer sent.
     pub(crate) fn greeting(&self) -> Vec<u8> {
-        self.greeting.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.heard().greeting.clone()
     }
 
-    fn heard(&self, bytes: &[u8]) {
-        let mut greeting = self.greeting.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = GREETING_MAX - greeting.len();
-        greeting.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    /// Whether the peer has sent so many bytes, or more than so many lines.
+    pub(crate) fn has_seen(&self, bytes: usize, lines: usize) -> bool {
+        let heard = self.heard();
+        heard.bytes >= bytes || heard.lines > lines
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Heard {
+    fn take_in(&mut self, bytes: &[u8]) {
+        let room = GREETING_MAX - self.greeting.len();
+        self.greeting.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let counted = &bytes[..bytes.len().min(HEAD_MAX.saturating_sub(self.bytes))];
+        self.lines += counted.iter().filter(|byte| **byte == b'\n').count();
+        self.bytes = self.bytes.saturating_add(bytes.len());
     }
 }
 
@@ -60,7 +85,7 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        self.watch.heard(&buffer.filled()[before..]);
+        self.watch.heard().take_in(&buffer.filled()[before..]);
         Poll::Ready(Ok(()))
     }
 }

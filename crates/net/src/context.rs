@@ -104,6 +104,12 @@ impl Context {
         self.stopping.cancelled().await;
     }
 
+    /// Whether there are observers: what is costly to tell need not be made for nobody.
+    #[must_use]
+    pub const fn is_observed(&self) -> bool {
+        !self.observers.is_empty()
+    }
+
     /// Tells the observers.
     pub fn observe(&self, event: &Event) {
         let at = now();
