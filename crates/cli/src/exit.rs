@@ -35,23 +35,10 @@ impl Exit {
     /// Everything went well.
     pub const DONE: Self = Self(0);
 
-    /// The number.
-    #[must_use]
-    pub const fn code(self) -> u8 {
-        self.0
-    }
-
     /// This exit, or where it is [`DONE`](Self::DONE) the `next` one: the first failure counts.
     #[must_use]
     pub const fn then(self, next: Self) -> Self {
         if self.0 == 0 { next } else { self }
-    }
-}
-
-impl FromIterator<Self> for Exit {
-    /// The first failure of many targets, in their order.
-    fn from_iter<I: IntoIterator<Item = Self>>(exits: I) -> Self {
-        exits.into_iter().fold(Self::DONE, Self::then)
     }
 }
 
@@ -80,8 +67,8 @@ mod tests {
     #[test]
     fn the_first_failing_target_counts() {
         let exits = [Exit::DONE, Exit::from(Kind::Timeout), Exit::from(Kind::Connect)];
-        assert_eq!(exits.into_iter().collect::<Exit>().code(), 28);
-        assert_eq!([Exit::DONE; 2].into_iter().collect::<Exit>(), Exit::DONE);
+        assert_eq!(exits.into_iter().fold(Exit::DONE, Exit::then), Exit(28));
+        assert_eq!(Exit::DONE.then(Exit::DONE), Exit::DONE);
     }
 
     #[test]

@@ -5,11 +5,11 @@
 mod support;
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::OpenptFlags;
 use serde_json::Value;
 use support::{Portolan, Run, Servers, answering, get, run};
@@ -68,12 +68,8 @@ fn a_thousand_targets() {
         let report = live.object();
         assert_eq!((&report["target"], &report["ok"]), (&target.as_str().into(), &true.into()));
     }
-    if cfg!(target_os = "linux") {
-        let status = fs::read_to_string(format!("/proc/{}/status", live.child.id())).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        let kibibytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-        assert!(kibibytes < 100 * 1024, "{peak}");
-    }
+    #[cfg(target_os = "linux")]
+    assert!(peak(&live) < 100 * 1024, "{}", peak(&live));
     live.signal(Signal::INT);
     let end = live.end();
     assert_eq!((end.code, end.out.as_str(), end.err.as_str()), (Some(130), "", ""));
@@ -93,6 +89,73 @@ fn more_connections_than_the_usual_limit_of_files() {
     let run = Run::from(limited.args(probe.get_args()).env_clear().output().unwrap());
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
     assert_eq!(run.objects().len(), 200);
+}
+
+#[test]
+fn no_more_at_once_than_files_can_be_open() {
+    let servers = Servers::only(&["http"]);
+    let url = servers.url("http");
+    let targets: Vec<_> = (0..1000).map(|number| format!("{url}status/200?{number}")).collect();
+    let portolan = Portolan::new();
+    let file = portolan.file("targets", &targets.join("\n"));
+    let probe =
+        portolan.command(&["probe", "--json", "--concurrency", "2000", "--from-file", &file]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -n 256 && exec \"$0\" \"$@\""]);
+    let shell = shell.arg(probe.get_program()).args(probe.get_args()).stdin(Stdio::null());
+    let run = Run::from(shell.env_clear().output().unwrap());
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    assert_eq!(run.out.lines().count(), 1000);
+    assert_eq!(run.err, "probing 96 at once: more would need more open files (ulimit -n)\n");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn many_targets_need_little_memory() {
+    const COUNT: usize = 100_000;
+    let peak_of = |count: usize| {
+        let portolan = Portolan::new();
+        let lines: Vec<_> = (0..count).map(|n| format!("http://127.0.0.1:1/{n}")).collect();
+        let file = portolan.file("targets", &lines.join("\n"));
+        let flags = ["--watch", "1h", "--from-file", &file];
+        let mut live = portolan.start(&[&["probe", "--json"][..], &flags].concat());
+        live.object();
+        peak(&live)
+    };
+    let each = (peak_of(COUNT) - peak_of(1)) * 1024 / COUNT;
+    // A URL has its host and its path in memory of their own.
+    let url = size_of::<portolan::Url>() + 2 * 32;
+    assert!(each < url + 200, "{each}");
+}
+
+/// The most memory that the run has had, in KiB.
+#[cfg(target_os = "linux")]
+fn peak(live: &support::Live) -> usize {
+    let status = fs::read_to_string(format!("/proc/{}/status", live.child.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn a_signal_ends_what_waits_for_a_file() {
+    let waiting: [&[&str]; 4] = [
+        &["--from-file", "-"],
+        &["--from-file", "/dev/stdin"],
+        &["https://localhost:1", "--cacert", "/dev/stdin"],
+        &["https://localhost:1", "--cert", "/dev/stdin"],
+    ];
+    for flags in waiting {
+        let mut command = Portolan::new().command(&[&["probe"], flags].concat());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        // More than a pipe holds: once it is written, it is being read.
+        stdin.write_all(&b"# nothing\n".repeat(20_000)).unwrap();
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        let run = Run::from(child.wait_with_output().unwrap());
+        assert_eq!((run.code, run.err.as_str()), (Some(130), ""), "{flags:?}");
+        drop(stdin);
+    }
 }
 
 #[test]
@@ -186,6 +249,7 @@ fn flags_and_urls_that_make_no_sense() {
     refused(&["tcp:1", "-4", "-6"], &["--ipv4", "--ipv6"]);
     refused(&[NOTHING, "--proxy", "http://p"], &["--proxy", "unix:"]);
     refused(&["udp:1", "--proxy", "http://p"], &["--proxy", "udp:"]);
+    refused(&["--proxy", "http://p"], &["--proxy", "the lab"]);
 }
 
 #[test]

@@ -198,6 +198,31 @@ fn http_2_is_agreed_by_alpn() {
 }
 
 #[test]
+fn the_key_log_of_the_environment_is_for_tls() {
+    let servers = Servers::only(&["tcp", "tls"]);
+    let portolan = Portolan::new();
+    let probe = |args: &[&str], file: &str| {
+        let mut command = portolan.command(&[&["probe", "--json"], args].concat());
+        support::Run::from(command.env("SSLKEYLOGFILE", file).output().unwrap())
+    };
+    let (tcp, tls) = (servers.url("tcp"), servers.url("tls"));
+    let log = portolan.home.path().join("keys");
+    let file = log.to_str().unwrap();
+    assert_eq!(probe(&[&tcp], file).code, Some(0));
+    assert!(!log.exists());
+    assert_eq!(probe(&[&tls, "-k"], file).code, Some(0));
+    assert!(std::fs::read_to_string(&log).unwrap().contains("CLIENT_TRAFFIC_SECRET_0 "));
+    assert_eq!(probe(&[&tls, "-k"], "").code, Some(0));
+    assert_eq!(probe(&[&tcp], "/nowhere/keys").code, Some(0));
+    for args in [&[&tls[..], "-k"][..], &[]] {
+        let run = probe(args, "/nowhere/keys");
+        assert_eq!(run.code, Some(2));
+        let words = "portolan: invalid value '/nowhere/keys' for SSLKEYLOGFILE: ";
+        assert!(run.err.starts_with(words), "{}", run.err);
+    }
+}
+
+#[test]
 fn files_that_are_missing_or_no_certificates() {
     let portolan = Portolan::new();
     let empty = portolan.file("empty.pem", "nothing\n");
@@ -206,6 +231,21 @@ fn files_that_are_missing_or_no_certificates() {
     probe(&["--cacert", "/no/ca.pem"]).refused(&["--cacert", "'/no/ca.pem'", "no such file"]);
     probe(&["--cacert", &empty]).refused(&["--cacert", &empty]);
     probe(&["--cert", "/no/c.pem", "--key", "/no/k.pem"]).refused(&["--cert", "/no/c.pem"]);
+    let minted = |name: &str| {
+        let minted = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        let cert = portolan.file(&format!("{name}.pem"), &minted.cert.pem());
+        let key = minted.signing_key.serialize_pem();
+        (cert, portolan.file(&format!("{name}.key"), &key))
+    };
+    let ((cert, _), (_, other_key)) = (minted("one"), minted("other"));
+    probe(&["--cert", &cert]).refused(&[&format!("'{cert}' for --cert: "), "no private key"]);
+    for key in ["/no/k.pem", &empty] {
+        probe(&["--cert", &cert, "--key", key])
+            .refused(&[&format!("invalid value '{key}' for --key: ")]);
+    }
+    probe(&["--cert", &empty, "--key", &other_key]).refused(&[&format!("'{empty}' for --cert: ")]);
+    probe(&["--cert", &cert, "--key", &other_key])
+        .refused(&[&format!("invalid value '{cert}' for --cert and '{other_key}' for --key: ")]);
     probe(&["--pin", "sha256/short"]).refused(&[
         "--pin",
         "'sha256/short'",

@@ -1,8 +1,10 @@
 //! Which flags can apply to which schemes. One that cannot is refused, never ignored.
 
+use std::collections::BTreeSet;
+
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use portolan::{Error, Kind, Scheme, Transport, Url};
+use portolan::{Error, Kind, Scheme, Transport};
 
 /// What must carry a scheme for a flag to apply to it.
 #[derive(Clone, Copy)]
@@ -50,6 +52,10 @@ const FLAGS: [(&str, Needs); 18] = [
     ("keylog", Needs::Tls),
 ];
 
+/// The flags that the lab leaves nothing to do: it trusts its own authority, and is reached without
+/// a proxy.
+const NOT_FOR_LAB: [&str; 3] = ["proxy", "noproxy", "cacert"];
+
 /// The flags that were given on the command line: those of the environment and of the
 /// configuration are defaults, and apply where they can.
 #[derive(Clone, Debug, Default)]
@@ -70,17 +76,26 @@ impl Given {
         self.0.iter().any(|given| given == flag)
     }
 
-    /// Refuses a flag that fits none of the targets. Without targets, every flag fits.
+    /// Refuses a flag that fits none of the targets' schemes. Without targets, it must fit the
+    /// servers of the lab.
     ///
     /// # Errors
     /// [`Kind::Usage`].
-    pub fn check(&self, targets: &[Url]) -> Result<(), Error> {
-        if targets.is_empty() {
-            return Ok(());
+    pub fn check(&self, schemes: &BTreeSet<Scheme>) -> Result<(), Error> {
+        if schemes.is_empty() {
+            return self.check_for_lab();
         }
-        let is_misfit = |needs: Needs| !targets.iter().any(|target| needs.fits(target.scheme()));
+        let is_misfit = |needs: Needs| !schemes.iter().any(|scheme| needs.fits(*scheme));
         let misfit = FLAGS.iter().find(|(flag, needs)| self.contains(flag) && is_misfit(*needs));
-        misfit.map_or(Ok(()), |(flag, needs)| Err(refusal(flag, *needs, targets)))
+        misfit.map_or(Ok(()), |(flag, needs)| Err(refusal(flag, *needs, schemes)))
+    }
+
+    fn check_for_lab(&self) -> Result<(), Error> {
+        let Some(flag) = NOT_FOR_LAB.into_iter().find(|flag| self.contains(flag)) else {
+            return Ok(());
+        };
+        let message = format!("--{flag} does not apply to the lab, which is probed without a URL");
+        Err(Error::new(Kind::Usage, message))
     }
 }
 
@@ -89,18 +104,20 @@ fn flag_name(id: &str) -> String {
     id.replace('_', "-")
 }
 
-fn refusal(flag: &str, needs: Needs, targets: &[Url]) -> Error {
-    let fitting = Scheme::ALL.into_iter().filter(|scheme| needs.fits(*scheme));
-    let fitting: Vec<_> = fitting.map(Scheme::name).collect();
-    misfit(flag, targets, &fitting)
+/// Whether TLS is spoken with targets of this scheme.
+pub(crate) const fn speaks_tls(scheme: Scheme) -> bool {
+    Needs::Tls.fits(scheme)
 }
 
-/// The refusal of a flag, and perhaps its value, that fits none of `targets` but the schemes
-/// `fitting`.
-pub(crate) fn misfit(flag: &str, targets: &[Url], fitting: &[&str]) -> Error {
-    let mut schemes: Vec<_> = targets.iter().map(Url::scheme).collect();
-    schemes.sort_unstable();
-    schemes.dedup();
+fn refusal(flag: &str, needs: Needs, schemes: &BTreeSet<Scheme>) -> Error {
+    let fitting = Scheme::ALL.into_iter().filter(|scheme| needs.fits(*scheme));
+    let fitting: Vec<_> = fitting.map(Scheme::name).collect();
+    misfit(flag, schemes, &fitting)
+}
+
+/// The refusal of a flag, and perhaps its value, that fits none of the targets' `schemes` but
+/// those that are `fitting`.
+pub(crate) fn misfit(flag: &str, schemes: &BTreeSet<Scheme>, fitting: &[&str]) -> Error {
     let targets: Vec<_> = schemes.iter().map(|scheme| format!("{scheme}:")).collect();
     let (targets, fitting) = (targets.join(" and "), fitting.join(", "));
     let message = format!("--{flag} does not apply to {targets} targets; it fits {fitting}");
@@ -109,13 +126,15 @@ pub(crate) fn misfit(flag: &str, targets: &[Url], fitting: &[&str]) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use portolan::Url;
+
     use super::*;
     use crate::args;
 
     fn check(line: &str, targets: &[&str]) -> Result<(), String> {
         let matches = args::command().try_get_matches_from(line.split(' ')).unwrap();
-        let targets: Vec<Url> = targets.iter().map(|url| url.parse().unwrap()).collect();
-        Given::new(&matches).check(&targets).map_err(|error| error.to_string())
+        let schemes = targets.iter().map(|url| url.parse::<Url>().unwrap().scheme()).collect();
+        Given::new(&matches).check(&schemes).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -132,7 +151,16 @@ mod tests {
     fn a_flag_that_fits_one_target_is_accepted() {
         assert_eq!(check("portolan probe -k", &["tcp:1", "https://a.test"]), Ok(()));
         assert_eq!(check("portolan probe --retry 2 -v", &["unix:/a"]), Ok(()));
-        assert_eq!(check("portolan probe --cacert ca.pem -6", &[]), Ok(()));
+        assert_eq!(check("portolan probe --alpn h2 -4", &[]), Ok(()));
+    }
+
+    #[test]
+    fn a_flag_that_would_do_nothing_in_the_lab_is_refused() {
+        for flag in ["--proxy=http://p", "--noproxy=a.test", "--cacert=ca.pem"] {
+            let sentence = check(&format!("portolan probe {flag}"), &[]).unwrap_err();
+            assert!(flag.starts_with(sentence.split(' ').next().unwrap()), "{sentence}");
+            assert!(sentence.contains("the lab"), "{sentence}");
+        }
     }
 
     #[test]

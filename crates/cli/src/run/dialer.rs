@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use portolan::net::proxy::Proxies;
-use portolan::net::tls::{Identity, Tls, Version, danger};
+use portolan::net::tls::{Identity, PemError, Tls, Version, danger};
 use portolan::net::{Dialer, Family, Retry};
 use portolan::{Backoff, Error, Host, Kind, Timeouts};
 
@@ -13,21 +13,17 @@ use crate::args::dial::DialArgs;
 use crate::args::tls::{TlsArgs, TlsVersion};
 
 impl DialArgs {
-    /// The dialer that these flags ask for.
+    /// The dialer that these flags ask for, but for TLS: see [`TlsArgs::client`].
     ///
     /// # Errors
-    /// [`Kind::Usage`] for values that make no sense together or on this machine, [`Kind::Read`]
-    /// for files that cannot be read.
+    /// [`Kind::Usage`] for a proxy, here or in the environment, that makes no sense.
     pub fn dialer(&self) -> Result<Dialer, Error> {
         let family = match (self.ipv4, self.ipv6) {
             (true, _) => Family::V4,
             (_, true) => Family::V6,
             _ => Family::Any,
         };
-        let mut dialer = Dialer::new()
-            .with_family(family)
-            .with_proxies(self.proxies()?)
-            .with_tls(self.tls.client()?);
+        let mut dialer = Dialer::new().with_family(family).with_proxies(self.proxies()?);
         if let Some(source) = self.source {
             dialer = dialer.with_source(source);
         }
@@ -84,20 +80,18 @@ impl DialArgs {
 }
 
 impl TlsArgs {
-    /// The TLS settings that these flags ask for.
+    /// The TLS settings that these flags ask for. The environment has a say only where TLS
+    /// `is_spoken`. Reading the files may take as long as the system likes.
     ///
     /// # Errors
     /// [`Kind::Usage`] for a file or a value that does not serve.
-    pub fn client(&self) -> Result<Tls, Error> {
+    pub fn client(&self, is_spoken: bool) -> Result<Tls, Error> {
         let mut tls = Tls::new().with_versions(self.tls_min.into(), self.tls_max.into())?;
         if let Some(file) = &self.cacert {
-            tls = tls.with_ca_file(file).map_err(|error| misfit("--cacert", file, error))?;
+            tls = tls.with_ca_file(file).map_err(|error| misfit(&[("--cacert", file)], error))?;
         }
         if let Some(cert) = &self.cert {
-            let key = self.key.as_ref().unwrap_or(cert);
-            let identity = Identity::from_pem_files(cert, key);
-            tls =
-                tls.with_client_identity(identity.map_err(|error| misfit("--cert", cert, error))?);
+            tls = tls.with_client_identity(identity(cert, self.key.as_deref())?);
         }
         if let Some(name) = &self.sni {
             tls = tls.with_server_name(Host::Name(name.clone()));
@@ -108,12 +102,39 @@ impl TlsArgs {
         for pin in &self.pin {
             tls = tls.with_pin(*pin);
         }
-        let from_environment = || env::var_os("SSLKEYLOGFILE").map(PathBuf::from);
-        if let Some(file) = self.keylog.clone().or_else(from_environment) {
-            tls = tls.with_key_log(file)?;
+        let variable = || env::var_os(KEY_LOG).filter(|file| is_spoken && !file.is_empty());
+        let key_log = match &self.keylog {
+            Some(file) => Some(("--keylog", file.clone())),
+            None => variable().map(|file| (KEY_LOG, PathBuf::from(file))),
+        };
+        if let Some((place, file)) = key_log {
+            tls = tls.with_key_log(&file).map_err(|error| misfit(&[(place, &file)], error))?;
         }
         Ok(if self.insecure { danger::without_verification(tls) } else { tls })
     }
+}
+
+/// The variable that names the key log for every program.
+const KEY_LOG: &str = "SSLKEYLOGFILE";
+
+/// The identity in the files of `--cert` and `--key`.
+fn identity(cert: &Path, key: Option<&Path>) -> Result<Identity, Error> {
+    let key_file = key.unwrap_or(cert);
+    Identity::from_pem_files(cert, key_file).map_err(|error| {
+        // The certificate is to blame for what is wrong without the key too.
+        let is_of_cert = |error: &Error| {
+            let alone = Identity::from_pem_files(cert, cert).err();
+            alone.is_some_and(|alone| alone.to_string() == error.to_string())
+        };
+        let values = match error.find::<PemError>() {
+            Some(PemError::KeyMismatch) if key.is_some() => {
+                vec![("--cert", cert), ("--key", key_file)]
+            }
+            _ if key.is_none() || is_of_cert(&error) => vec![("--cert", cert)],
+            _ => vec![("--key", key_file)],
+        };
+        misfit(&values, error)
+    })
 }
 
 impl From<TlsVersion> for Version {
@@ -125,9 +146,11 @@ impl From<TlsVersion> for Version {
     }
 }
 
-/// The error for a flag whose file does not serve.
-fn misfit(flag: &str, file: &Path, cause: Error) -> Error {
-    let error = Error::new(Kind::Usage, format!("invalid value '{}' for {flag}", file.display()));
+/// The error for files that do not serve, each with the flag or the variable that names it.
+fn misfit(values: &[(&str, &Path)], cause: Error) -> Error {
+    let values = values.iter().map(|(place, file)| format!("'{}' for {place}", file.display()));
+    let values = values.collect::<Vec<_>>().join(" and ");
+    let error = Error::new(Kind::Usage, format!("invalid value {values}"));
     let error = match cause.hint() {
         Some(hint) => error.with_hint(hint),
         None => error,

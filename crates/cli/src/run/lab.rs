@@ -10,6 +10,7 @@ use portolan::net::fault::Plan;
 use portolan::{Error, Event, Kind};
 use serde_json::json;
 
+use super::descriptors;
 use super::signals::Signals;
 use crate::args::lab::{LabArgs, Ports as PortsArg};
 use crate::console::Console;
@@ -23,6 +24,7 @@ use crate::show::millis;
 /// What kept it from starting.
 pub async fn run(args: &LabArgs, console: &Console) -> Result<Exit, Error> {
     let mut signals = Signals::catch()?;
+    descriptors::raise();
     let lab = start(args, console).await?;
     if let Some(file) = &args.ca {
         write_ca(file, lab.ca_pem())?;

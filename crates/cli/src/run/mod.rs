@@ -1,17 +1,18 @@
 //! What the verbs do: each calls an engine and hands its report to the console.
 
 pub mod completions;
+mod descriptors;
 pub mod dialer;
 pub mod lab;
 pub mod man;
 pub mod metrics;
 pub mod probe;
 pub mod signals;
+mod targets;
 
 use std::time::Duration;
 
 use portolan::{Error, Kind};
-use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime;
 
 use crate::args::Verb;
@@ -32,13 +33,25 @@ pub fn run(verb: &Verb, given: &Given, console: &Console) -> Result<Exit, Error>
     }
 }
 
+/// Does what the system may let wait, such as reading a file that is a pipe, where it keeps nothing
+/// else from going on.
+///
+/// # Errors
+/// Those of `work`.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|cause| {
+        Err(Error::new(Kind::Read, "could not finish reading files").with_source(cause))
+    })
+}
+
 /// How long the end waits for what still runs.
 const GRACE: Duration = Duration::from_millis(100);
 
 /// Runs a verb that needs the network. At its end servers are dropped, and with them the files of
 /// their sockets; a look-up that hangs in the system is not waited for.
 fn block_on(verb: impl Future<Output = Result<Exit, Error>>) -> Result<Exit, Error> {
-    allow_files();
     let runtime = runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|cause| {
         Error::new(Kind::Denied, "could not start the threads of the runtime").with_source(cause)
@@ -46,13 +59,4 @@ fn block_on(verb: impl Future<Output = Result<Exit, Error>>) -> Result<Exit, Err
     let exit = runtime.block_on(verb);
     runtime.shutdown_timeout(GRACE);
     exit
-}
-
-/// Lets this process have as many files as the system allows it: each connection is one, and the
-/// limit that is usual is for programs which cannot count beyond it.
-fn allow_files() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // Where this is not allowed, the usual limit has to do.
-    let _ = setrlimit(Resource::Nofile, limit);
 }

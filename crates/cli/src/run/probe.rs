@@ -1,6 +1,6 @@
 //! `probe`: targets from the command line, a file or the lab; rows, objects and metrics out.
 
-use std::path::Path;
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use portolan::lab::Lab;
 use portolan::net::Observer;
 use portolan::net::proxy::Proxies;
 use portolan::probe::{Expectation, Prober, Report, Target, supports};
-use portolan::{Error, Kind, Scheme, Url, redact};
+use portolan::{Error, Kind, Scheme};
 
 use super::metrics::Metrics;
 use super::signals::Signals;
-use crate::args::applies::{Given, misfit};
+use super::{descriptors, targets};
+use crate::args::applies::{Given, misfit, speaks_tls};
 use crate::args::probe::ProbeArgs;
-use crate::args::values::target;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::show::error::sentence;
@@ -34,35 +34,65 @@ const METRICS_INTERVAL: Duration = Duration::from_secs(15);
 /// What concerns the command as a whole, not one target of it.
 pub async fn run(args: &ProbeArgs, given: &Given, console: &Console) -> Result<Exit, Error> {
     args.dial.validate()?;
-    let expectations: Vec<_> = args.expect.iter().flat_map(|list| &list.0).cloned().collect();
-    let urls = urls(args)?;
-    // Not before stdin was read: until then a signal ends the process as it always does.
     let mut signals = Signals::catch()?;
-    given.check(&urls)?;
-    check_expectations(&expectations, &urls)?;
-    let mut dialer = args.dial.dialer()?;
-    let lab = if urls.is_empty() { Some(Lab::builder().start().await?) } else { None };
-    let targets = match &lab {
-        None => urls.into_iter().map(Target::from).collect(),
-        Some(lab) => {
-            let tls = args.dial.tls.client()?.with_ca([lab.ca_der()])?;
-            dialer = dialer.with_tls(tls).with_proxies(Proxies::none());
-            lab_targets(lab)
-        }
+    descriptors::raise();
+    let mut lab = None;
+    let probing = async {
+        let rounds = prepare(args, given, console, &mut lab).await?;
+        rounds.run(args).await
     };
-    let prober = Prober::new(dialer)
-        .with_timeouts(args.dial.timeouts(Some(TIMEOUT)))
-        .with_retry(args.dial.retry())
-        .with_expectations(expectations);
-    let rounds = Rounds { prober, targets, concurrency: args.concurrency, console: *console };
     let exit = tokio::select! {
-        exit = rounds.run(args) => exit,
+        exit = probing => exit,
         () = signals.next() => Ok(Exit::from(Kind::Interrupted)),
     };
     if let Some(lab) = lab {
-        lab.stop().await;
+        tokio::select! {
+            () = lab.stop() => {}
+            () = signals.next() => {}
+        }
     }
     exit
+}
+
+/// Reads what is to be probed and how; where no target is given, `lab` is started for it.
+async fn prepare(
+    args: &ProbeArgs,
+    given: &Given,
+    console: &Console,
+    lab: &mut Option<Lab>,
+) -> Result<Rounds, Error> {
+    let expectations: Vec<_> = args.expect.iter().flat_map(|list| &list.0).cloned().collect();
+    let typed = args.clone();
+    let mut targets = super::blocking(move || targets::given(&typed)).await?;
+    let schemes: BTreeSet<_> = targets.iter().map(|target| target.url.scheme()).collect();
+    given.check(&schemes)?;
+    check_expectations(&expectations, &schemes)?;
+    let mut dialer = args.dial.dialer()?;
+    if targets.is_empty() {
+        let lab = lab.insert(Lab::builder().start().await?);
+        targets = targets::of_lab(lab);
+        dialer = dialer.with_proxies(Proxies::none());
+    }
+    let is_tls = targets.iter().any(|target| {
+        let proxy = target.via.as_ref().or_else(|| dialer.proxy_for(&target.url));
+        speaks_tls(target.url.scheme()) || proxy.is_some_and(|proxy| speaks_tls(proxy.scheme()))
+    });
+    let flags = args.dial.tls.clone();
+    let mut tls = super::blocking(move || flags.client(is_tls)).await?;
+    if let Some(lab) = lab {
+        tls = tls.with_ca([lab.ca_der()])?;
+    }
+    let prober = Prober::new(dialer.with_tls(tls))
+        .with_timeouts(args.dial.timeouts(Some(TIMEOUT)))
+        .with_retry(args.dial.retry())
+        .with_expectations(expectations);
+    let concurrency = args.concurrency.min(descriptors::connections());
+    if concurrency < args.concurrency.min(targets.len()) {
+        console.note(&format!(
+            "probing {concurrency} at once: more would need more open files (ulimit -n)"
+        ));
+    }
+    Ok(Rounds { prober, targets, concurrency, console: *console })
 }
 
 /// Rounds over all targets.
@@ -93,7 +123,7 @@ impl Rounds {
         let console = &self.console;
         let layout = self.layout();
         let mut exit = Exit::DONE;
-        let mut seen = Vec::new();
+        let mut seen = BTreeSet::new();
         if !console.is_json() {
             console.line(&layout.head())?;
         }
@@ -127,14 +157,14 @@ impl Rounds {
     /// Draws a whole round over the `height` lines of the one before.
     async fn redraw(&self, height: usize, metrics: Option<&Metrics>) -> Result<usize, Error> {
         let layout = self.layout();
-        let reports: Vec<_> = self.reports().collect().await;
         let mut text = layout.head();
-        let mut seen = Vec::new();
-        for report in &reports {
-            metrics.inspect(|metrics| metrics.record(report));
-            seen.extend(marks(report));
+        let mut seen = BTreeSet::new();
+        let mut reports = pin!(self.reports());
+        while let Some(report) = reports.next().await {
+            metrics.inspect(|metrics| metrics.record(&report));
+            seen.extend(marks(&report));
             text.push('\n');
-            text.push_str(&layout.report(report, self.has_detail()));
+            text.push_str(&layout.report(&report, self.has_detail()));
         }
         if !self.has_detail() {
             text.push('\n');
@@ -171,8 +201,7 @@ impl Rounds {
     }
 
     fn layout(&self) -> Layout {
-        let labels: Vec<String> = self.targets.iter().map(label).collect();
-        Layout::new(labels.iter().map(String::as_str), self.console.width())
+        Layout::new(self.targets.iter().map(label), self.console.width())
     }
 }
 
@@ -181,9 +210,12 @@ fn exit_of(report: &Report) -> Exit {
 }
 
 /// Each expectation must be able to hold for at least one target.
-fn check_expectations(expectations: &[Expectation], urls: &[Url]) -> Result<(), Error> {
+fn check_expectations(
+    expectations: &[Expectation],
+    schemes: &BTreeSet<Scheme>,
+) -> Result<(), Error> {
     let fits = |expectation: &&Expectation| {
-        urls.is_empty() || urls.iter().any(|url| expectation.applies_to(url.scheme()))
+        schemes.is_empty() || schemes.iter().any(|scheme| expectation.applies_to(*scheme))
     };
     match expectations.iter().find(|expectation| !fits(expectation)) {
         None => Ok(()),
@@ -191,68 +223,7 @@ fn check_expectations(expectations: &[Expectation], urls: &[Url]) -> Result<(), 
             let fitting = |scheme: &Scheme| supports(*scheme) && expectation.applies_to(*scheme);
             let fitting: Vec<_> =
                 Scheme::ALL.iter().filter(|s| fitting(s)).map(|s| s.name()).collect();
-            Err(misfit(&format!("expect {expectation}"), urls, &fitting))
+            Err(misfit(&format!("expect {expectation}"), schemes, &fitting))
         }
     }
-}
-
-/// The targets from the command line, then those from the file.
-fn urls(args: &ProbeArgs) -> Result<Vec<Url>, Error> {
-    let mut urls = args.targets.clone();
-    if let Some(file) = &args.from_file {
-        urls.extend(read_targets(file)?);
-        if urls.is_empty() {
-            let message = format!("there are no targets in --from-file {}", file.display());
-            return Err(Error::new(Kind::Usage, message));
-        }
-    }
-    match urls.iter().find(|url| !supports(url.scheme())) {
-        None => Ok(urls),
-        Some(url) => {
-            let known = Scheme::ALL.into_iter().filter(|scheme| supports(*scheme));
-            let known: Vec<_> = known.map(|scheme| format!("{scheme}:")).collect();
-            let message = format!("probe does not know {}: URLs yet, as in {url}", url.scheme());
-            Err(Error::new(Kind::Usage, message).with_hint(format!("it knows {}", known.join(" "))))
-        }
-    }
-}
-
-/// One target a line; empty lines and lines that begin with `#` are left out.
-fn read_targets(file: &Path) -> Result<Vec<Url>, Error> {
-    let text = if file == Path::new("-") {
-        std::io::read_to_string(std::io::stdin())
-    } else {
-        std::fs::read_to_string(file)
-    };
-    let text = text.map_err(|cause| {
-        let message = format!("could not read --from-file {}", file.display());
-        Error::new(Kind::Read, message).with_source(cause)
-    })?;
-    let lines = text.lines().map(str::trim).enumerate();
-    lines
-        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
-        .map(|(index, line)| {
-            target(line).map_err(|error| {
-                // A password may hold spaces, and the line is still one URL.
-                let shown = redact(&line.replace(' ', "%20"));
-                let place = format!("--from-file {}, line {}", file.display(), index + 1);
-                let message = format!("invalid value '{shown}' in {place}");
-                Error::new(Kind::Usage, message).with_source(error)
-            })
-        })
-        .collect()
-}
-
-/// Every server of the lab; its proxies are probed by going through them to its HTTP server.
-fn lab_targets(lab: &Lab) -> Vec<Target> {
-    let http = lab.url("http");
-    let targets = lab.servers().iter().filter_map(|server| {
-        let name = Some(server.name.to_owned());
-        if server.is_proxy {
-            Some(Target { name, url: http?.clone(), via: Some(server.url.clone()) })
-        } else {
-            Some(Target { name, url: server.url.clone(), via: None })
-        }
-    });
-    targets.collect()
 }

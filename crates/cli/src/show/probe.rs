@@ -1,5 +1,6 @@
 //! Reports of `probe`: rows with a bar of phases, and objects.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
@@ -64,9 +65,9 @@ pub struct Layout {
 
 impl Layout {
     /// Columns for these targets that together are no wider than `width`.
-    pub fn new<'a>(targets: impl IntoIterator<Item = &'a str>, width: usize) -> Self {
+    pub fn new(targets: impl IntoIterator<Item = impl AsRef<str>>, width: usize) -> Self {
         let width = width.max(WIDTH_MIN);
-        let longest = targets.into_iter().map(UnicodeWidthStr::width).max().unwrap_or(0);
+        let longest = targets.into_iter().map(|target| target.as_ref().width()).max().unwrap_or(0);
         let room = width - STATE - TOTAL - 4 * GAP.len();
         // First the slowest phase goes without its time, then the bar shrinks, then targets are cut.
         let has_times = room >= longest + BAR_MIN + SLOWEST;
@@ -171,7 +172,7 @@ impl Layout {
     /// The line below the rows, or lines where it is too wide: which mark in the bars is what.
     /// `marks` are the names that [`marks`] gave for their reports.
     #[must_use]
-    pub fn legend(&self, marks: &[&str]) -> String {
+    pub fn legend(&self, marks: &BTreeSet<&str>) -> String {
         let mut legend = INDENT.to_owned();
         let mut used = INDENT.len();
         for (name, mark, color) in MARKS.iter().filter(|(name, ..)| marks.contains(name)) {

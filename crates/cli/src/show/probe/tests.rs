@@ -69,7 +69,7 @@ fn shown(reports: &[&Report], width: usize) -> String {
     let detail = reports.len() == 1;
     let mut lines = vec![layout.head()];
     lines.extend(reports.iter().map(|one| layout.report(one, detail)));
-    let seen: Vec<_> = reports.iter().flat_map(|report| marks(report)).collect();
+    let seen = reports.iter().flat_map(|report| marks(report)).collect();
     lines.push(layout.legend(&seen));
     plain(&lines.join("\n"))
 }

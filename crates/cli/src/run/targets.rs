@@ -1,0 +1,82 @@
+//! The targets of `probe`: from the command line, a file or the lab.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+
+use portolan::lab::Lab;
+use portolan::probe::{Target, supports};
+use portolan::{Error, Kind, Scheme, Url, redact};
+
+use crate::args::probe::ProbeArgs;
+use crate::args::values;
+
+/// The targets from the command line, then those from the file, which may take as long as who
+/// writes it likes.
+///
+/// # Errors
+/// [`Kind::Usage`] for one that cannot be probed, [`Kind::Read`] for the file.
+pub(super) fn given(args: &ProbeArgs) -> Result<Vec<Target>, Error> {
+    let mut targets: Vec<_> = args.targets.iter().cloned().map(Target::from).collect();
+    if let Some(file) = &args.from_file {
+        read(file, &mut targets)?;
+        if targets.is_empty() {
+            let message = format!("there are no targets in --from-file {}", file.display());
+            return Err(Error::new(Kind::Usage, message));
+        }
+    }
+    targets.iter().try_for_each(|target| check(&target.url))?;
+    Ok(targets)
+}
+
+fn check(url: &Url) -> Result<(), Error> {
+    if supports(url.scheme()) {
+        return Ok(());
+    }
+    let known = Scheme::ALL.into_iter().filter(|scheme| supports(*scheme));
+    let known: Vec<_> = known.map(|scheme| format!("{scheme}:")).collect();
+    let message = format!("probe does not know {}: URLs yet, as in {url}", url.scheme());
+    Err(Error::new(Kind::Usage, message).with_hint(format!("it knows {}", known.join(" "))))
+}
+
+/// One target a line; empty lines and lines that begin with `#` are left out.
+fn read(file: &Path, targets: &mut Vec<Target>) -> Result<(), Error> {
+    let failed = |cause: io::Error| {
+        let message = format!("could not read --from-file {}", file.display());
+        Error::new(Kind::Read, message).with_source(cause)
+    };
+    let reader: Box<dyn BufRead> = if file == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(BufReader::new(File::open(file).map_err(failed)?))
+    };
+    for (number, line) in (1..).zip(reader.lines()) {
+        let line = line.map_err(failed)?;
+        let line = line.trim();
+        if !line.is_empty() && !line.starts_with('#') {
+            let url = values::target(line).map_err(|error| {
+                // A password may hold spaces, and the line is still one URL.
+                let shown = redact(&line.replace(' ', "%20"));
+                let place = format!("--from-file {}, line {number}", file.display());
+                let message = format!("invalid value '{shown}' in {place}");
+                Error::new(Kind::Usage, message).with_source(error)
+            })?;
+            targets.push(url.into());
+        }
+    }
+    Ok(())
+}
+
+/// Every server of the lab; its proxies are probed by going through them to its HTTP server.
+pub(super) fn of_lab(lab: &Lab) -> Vec<Target> {
+    let http = lab.url("http");
+    let targets = lab.servers().iter().filter_map(|server| {
+        let name = Some(server.name.to_owned());
+        if server.is_proxy {
+            Some(Target { name, url: http?.clone(), via: Some(server.url.clone()) })
+        } else {
+            Some(Target { name, url: server.url.clone(), via: None })
+        }
+    });
+    targets.collect()
+}
