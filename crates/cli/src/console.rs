@@ -72,12 +72,6 @@ impl Console {
         self.json
     }
 
-    /// Whether only data and errors are wanted.
-    #[must_use]
-    pub const fn is_quiet(&self) -> bool {
-        self.quiet
-    }
-
     /// How many `-v` were given.
     #[must_use]
     pub const fn verbosity(&self) -> u8 {
@@ -96,12 +90,6 @@ impl Console {
     pub fn width(&self) -> usize {
         let size = terminal_size::terminal_size_of(io::stdout());
         size.map_or(usize::MAX, |(width, _)| usize::from(width.0))
-    }
-
-    /// `text` from a peer, without control and invisible characters where stdout is a terminal.
-    #[must_use]
-    pub fn sanitize<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        if self.is_terminal() { sanitize(text) } else { Cow::Borrowed(text) }
     }
 
     /// Writes a line of data to stdout. Its ANSI styles are left out where colour is not wanted.

@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn every_form_of_value_can_be_set() {
-        let file = "insecure = true\nalpn = ['h2', 'http/1.1']\n[probe]\nexpect = ['a,b', 'c']\njson = true";
+        let file = "insecure = true\nalpn = ['h2', 'http/1.1']\n[probe]\nexpect = ['status=200,rtt<1s', 'body~x']\njson = true";
         let variables = [("PORTOLAN_NOPROXY", "a.test,b.test"), ("PORTOLAN_VERBOSE", "2")];
         let cli = completed("portolan probe", file, &variables).unwrap();
         assert!(cli.output.json);
@@ -247,7 +247,9 @@ mod tests {
         assert!(args.dial.tls.insecure);
         assert_eq!(args.dial.tls.alpn, ["h2", "http/1.1"]);
         assert_eq!(args.dial.noproxy, ["a.test", "b.test"]);
-        assert_eq!(args.expect, ["a,b", "c"]);
+        let expected: Vec<_> = args.expect.iter().flat_map(|list| &list.0).collect();
+        let expected: Vec<_> = expected.iter().map(ToString::to_string).collect();
+        assert_eq!(expected, ["status=200", "rtt<1s", "body~x"]);
     }
 
     #[test]
@@ -291,6 +293,13 @@ mod tests {
             refused("", &[("PORTOLAN_TLS_MAX", "1.1")]),
             "invalid value '1.1' for PORTOLAN_TLS_MAX: it must be one of 1.2, 1.3"
         );
+        let sentence = refused("", &[("PORTOLAN_EXPECT", "status=2000")]);
+        assert!(sentence.starts_with("invalid value 'status=2000' for PORTOLAN_EXPECT: "));
+        let sentence = refused("[probe]\nexpect = ['rtt<1s', 'colour=red']", &[]);
+        assert!(sentence.starts_with("invalid value 'colour=red' for expect in /"), "{sentence}");
+        let environment = [("PORTOLAN_FAULT", "slow")];
+        let sentence = completed("portolan lab", "", &environment).unwrap_err();
+        assert!(sentence.starts_with("invalid value 'slow' for PORTOLAN_FAULT: "), "{sentence}");
         assert_eq!(
             refused("", &[("PORTOLAN_VERBOSE", "very")]),
             "PORTOLAN_VERBOSE must be a number from 0 to 9"

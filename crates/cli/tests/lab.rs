@@ -86,6 +86,37 @@ fn signals_drain_it() {
 }
 
 #[test]
+fn idle_peers_do_not_hold_up_its_end() {
+    let (mut live, urls) = lab(&["--only", "tcp,unix,http,socks5,http-proxy"]);
+    let place = |name: &str| urls[name].split_once("://").unwrap().1.trim_end_matches('/');
+    let tcp = place("tcp");
+    let mut echo = TcpStream::connect(tcp).unwrap();
+    echo.write_all(b"ahoy").unwrap();
+    echo.read_exact(&mut [0; 4]).unwrap();
+    let unix = UnixStream::connect(urls["unix"].strip_prefix("unix:").unwrap()).unwrap();
+    // No greeting, a greeting without a request, and a tunnel in which nothing is said.
+    let silent = TcpStream::connect(place("socks5")).unwrap();
+    let mut greeted = TcpStream::connect(place("socks5")).unwrap();
+    greeted.write_all(b"\x05\x01\x00").unwrap();
+    greeted.read_exact(&mut [0; 2]).unwrap();
+    let mut tunnel = TcpStream::connect(place("http-proxy")).unwrap();
+    write!(tunnel, "CONNECT {tcp} HTTP/1.1\r\nHost: {tcp}\r\n\r\n").unwrap();
+    tunnel.write_all(b"ahoy").unwrap();
+    read_until(&mut tunnel, "ahoy");
+    let kept = TcpStream::connect(place("http")).unwrap();
+    let mut opened = 0;
+    while opened < 7 {
+        opened += usize::from(live.object()["event"] == "open");
+    }
+    let started = now();
+    live.signal(Signal::INT);
+    assert_eq!(live.end().code, Some(0));
+    // The lab would wait 5 s for those that are at work.
+    assert!(now() - started < Duration::from_secs(3), "{:?}", now() - started);
+    drop((echo, unix, silent, greeted, tunnel, kept));
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     // A request that takes longer than the lab has to drain keeps it from its end.
     let (mut live, urls) = lab(&["--only", "http,unix"]);

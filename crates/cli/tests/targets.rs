@@ -142,6 +142,20 @@ fn targets_from_a_file_or_stdin() {
 }
 
 #[test]
+fn names_that_are_given_addresses() {
+    let servers = Servers::only(&["http"]);
+    let port = servers.lab.url("http").unwrap().port();
+    let probe = |resolve: &str| {
+        let url = format!("http://nowhere.invalid:{port}/");
+        run(&["probe", "--json", &url, "--resolve", resolve]).code
+    };
+    assert_eq!(probe(&format!("*:{port}:127.0.0.1")), Some(0));
+    // Nothing listens at the first address.
+    assert_eq!(probe(&format!("nowhere.invalid:{port}:[::1],127.0.0.1")), Some(0));
+    assert_eq!(probe(&format!("*:{}:127.0.0.1", port - 1)), Some(6));
+}
+
+#[test]
 fn flags_and_urls_that_make_no_sense() {
     let refused = |args: &[&str], words: &[&str]| run(&[&["probe"], args].concat()).refused(words);
     refused(&["gopher://a/"], &["'gopher://a/'", "tcp udp unix tls http https"]);
@@ -278,6 +292,27 @@ fn metrics() {
     }
     live.signal(Signal::INT);
     assert_eq!(live.end().code, Some(130));
+}
+
+#[test]
+fn metrics_forget_what_is_no_longer_known() {
+    let servers = Servers::with_fault(&["http"], "conn=2..1000: reset");
+    let url = servers.url("http");
+    let args = ["probe", "--json", "--metrics", "127.0.0.1:0", "--watch", "20ms", &url];
+    let mut live = Portolan::new().start(&args);
+    let page = live.object()["url"].as_str().unwrap().to_owned();
+    assert_eq!(live.object()["ok"], true);
+    // A report is counted before it is shown.
+    assert_eq!(live.object()["ok"], false);
+    let page = get(&page);
+    for line in [
+        format!("portolan_probe_up{{target=\"{url}\"}} 0"),
+        format!("portolan_probe_http_status{{target=\"{url}\"}} NaN"),
+        format!("portolan_probe_phase_duration_seconds{{target=\"{url}\",phase=\"receive\"}} NaN"),
+        format!("portolan_probe_runs_total{{target=\"{url}\",result=\"ok\"}} 1"),
+    ] {
+        assert!(page.contains(&line), "{line} is not in:\n{page}");
+    }
 }
 
 #[test]

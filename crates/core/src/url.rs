@@ -185,7 +185,12 @@ impl Url {
 
     fn print(&self, userinfo: &str) -> String {
         match self.host {
-            Host::Path(_) | Host::Abstract(_) => format!("{}:{}", self.scheme, self.host),
+            Host::Path(_) | Host::Abstract(_) => {
+                let name = self.host.to_string();
+                // Two slashes would be read as those before an authority.
+                let slashes = if name.starts_with("//") { "//" } else { "" };
+                format!("{}:{slashes}{name}", self.scheme)
+            }
             _ => format!("{}://{userinfo}{}{}", self.scheme, self.authority(), self.path_and_query),
         }
     }

@@ -364,10 +364,10 @@ impl Response {
                 let frame = frame.map_err(|error| explain_body(&error, size, expected))?;
                 let Ok(data) = frame.into_data() else { continue };
                 let room = usize::try_from(limit - size).unwrap_or(usize::MAX);
-                let data = &data[..data.len().min(room)];
-                keep(data);
-                size += data.len() as u64;
-                if data.len() == room && !self.body.is_end_stream() {
+                let wanted = &data[..data.len().min(room)];
+                keep(wanted);
+                size += wanted.len() as u64;
+                if data.len() > room {
                     is_whole = false;
                     break;
                 }

@@ -21,3 +21,8 @@ pub use portolan_http as http;
 pub use portolan_lab as lab;
 pub use portolan_net as net;
 pub use portolan_probe as probe;
+
+/// The examples of the README, so that they compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -133,22 +133,60 @@ fn visit(dir: &Path, see: &mut dyn FnMut(&Path, &str)) -> anyhow::Result<()> {
 
 /// The lines of `text`, from 1, that name what only the network floor may. Comments may.
 fn named(text: &str) -> Vec<(usize, &'static str)> {
-    let mut found = Vec::new();
-    for (number, line) in (1..).zip(text.lines()) {
-        let code = line.split("//").next().unwrap_or_default();
-        found.extend(
-            NETWORK_NAMES.iter().filter(|name| has(code, name)).map(|name| (number, *name)),
-        );
-    }
-    found
+    let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+    let code = lines.collect::<Vec<_>>().join("\n");
+    let line = |at: usize| code[..at].matches('\n').count() + 1;
+    let found = NETWORK_NAMES.iter().flat_map(|name| {
+        let places = places(&code, name).into_iter().chain(grouped(&code, name));
+        places.map(|at| (line(at), *name)).collect::<Vec<_>>()
+    });
+    found.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Whether `code` has `path` as words of their own: `rustls`, but not `my_rustls` or `hyper_rustls`.
-fn has(code: &str, path: &str) -> bool {
+/// Where `code` has `path` as words of their own: `rustls`, but not `my_rustls` or `hyper_rustls`.
+fn places(code: &str, path: &str) -> Vec<usize> {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    code.match_indices(path).any(|(at, _)| {
-        !code[..at].ends_with(is_word) && !code[at + path.len()..].starts_with(is_word)
-    })
+    let is_alone = |at: &usize| {
+        !code[..*at].ends_with(is_word) && !code[at + path.len()..].starts_with(is_word)
+    };
+    code.match_indices(path).map(|(at, _)| at).filter(is_alone).collect()
+}
+
+/// Where `code` has the path's last name in a group of its first: `use tokio::{io, net}`.
+fn grouped(code: &str, path: &str) -> Vec<usize> {
+    let Some((root, name)) = path.split_once("::") else { return Vec::new() };
+    let open = format!("{root}::{{");
+    let groups = code.match_indices(&open).map(|(at, _)| at + open.len());
+    let members = groups.flat_map(|start| {
+        let group = direct(&code[start..]);
+        places(&group, name).into_iter().map(move |at| start + at)
+    });
+    members.collect()
+}
+
+/// The direct members of the group that `code` begins within, each by its first name, with blanks
+/// for all else.
+fn direct(code: &str) -> String {
+    let (mut depth, mut is_first) = (1, true);
+    let mut members = String::new();
+    for c in code.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 1 => is_first = true,
+            ':' => is_first = false,
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+        if depth == 1 && is_first {
+            members.push(c);
+        } else {
+            members.extend(std::iter::repeat_n(' ', c.len_utf8()));
+        }
+    }
+    members
 }
 
 #[cfg(test)]
@@ -192,6 +230,27 @@ mod tests {
         }
         let text = "use tokio::net::TcpStream;\n// rustls\nlet x = rustls ::A;\nuse hyper_rustls;";
         assert_eq!(named(text), [(1, "tokio::net"), (3, "rustls")]);
+    }
+
+    #[test]
+    fn names_in_groups_are_found() {
+        for text in [
+            "use tokio::{net, time};",
+            "use tokio::{io, net::TcpStream};",
+            "use tokio::{io::{self, Read}, net::{self, TcpStream}};",
+            "use tokio::{net as n};",
+        ] {
+            assert_eq!(named(text), [(1, "tokio::net")], "{text}");
+        }
+        let lines = "use tokio::{\n    io::{self},\n    // net\n    net::TcpStream,\n};";
+        assert_eq!(named(lines), [(4, "tokio::net")]);
+        for text in [
+            "use tokio::{io::net, sync};",
+            "use tokio::{netting};",
+            "use tokio::{io};\nlet net = 1;",
+        ] {
+            assert_eq!(named(text), [], "{text}");
+        }
     }
 
     #[test]

@@ -34,8 +34,8 @@ pub struct DialArgs {
     /// Use IPv6 only
     #[arg(short = '6', long, conflicts_with = "ipv4")]
     pub ipv6: bool,
-    /// Take ADDR as the address of HOST at PORT; can be repeated
-    #[arg(long, value_name = "HOST:PORT:ADDR")]
+    /// Take these addresses for HOST, or * for any, at PORT; can be repeated
+    #[arg(long, value_name = "HOST:PORT:ADDR[,ADDR…]")]
     pub resolve: Vec<ResolveTo>,
     /// Dial the second place in place of the first; an empty part means any, or the same
     #[arg(long, value_name = "HOST:PORT:HOST:PORT")]

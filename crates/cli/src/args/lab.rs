@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use portolan::lab::Lab;
+use portolan::net::fault::Fault;
 
 use super::values::number;
 
@@ -53,7 +54,7 @@ pub struct LabArgs {
         value_name = "FAULT",
         help = "Misbehave, as [WHERE:]ACTION[,ACTION…] says; can be repeated"
     )]
-    pub fault: Vec<String>,
+    pub fault: Vec<Fault>,
     /// Choose which shares of connections are struck, and how: the same seed, the same faults
     #[arg(
         long,

@@ -8,7 +8,7 @@ use clap::Args;
 use portolan::Url;
 
 use super::dial::DialArgs;
-use super::values::{interval, listen_address, number, target};
+use super::values::{Expectations, interval, listen_address, number, target};
 
 /// What to probe, and what to expect.
 #[derive(Args, Clone, Debug)]
@@ -24,7 +24,7 @@ pub struct ProbeArgs {
     pub targets: Vec<Url>,
     /// Fail unless these hold, such as status=200,body~REGEX,cert-days>14,rtt<200ms
     #[arg(long, value_name = "LIST")]
-    pub expect: Vec<String>,
+    pub expect: Vec<Expectations>,
     /// Probe again and again, with this pause
     #[arg(long, value_name = "DUR", value_parser = interval)]
     pub watch: Option<Duration>,

@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use portolan::net::Place;
+use portolan::probe::{ExpectError, Expectation};
 use portolan::units::{self, UnitError};
 use portolan::{Host, Scheme, Url, UrlError};
 
@@ -90,15 +92,27 @@ pub(crate) fn server_name(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// The address to take for a host and port: `HOST:PORT:ADDR`.
+/// What `--expect` lists, with commas between.
+#[derive(Clone, Debug)]
+pub struct Expectations(pub Vec<Expectation>);
+
+impl FromStr for Expectations {
+    type Err = ExpectError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Expectation::parse_list(text).map(Self)
+    }
+}
+
+/// The addresses to take for a host and port: `HOST:PORT:ADDR[,ADDR…]`, and `*` for any host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolveTo {
-    /// The host.
-    pub host: Host,
+    /// The host; any where `None`.
+    pub host: Option<Host>,
     /// The port.
     pub port: u16,
-    /// Its address.
-    pub address: IpAddr,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
 }
 
 impl FromStr for ResolveTo {
@@ -107,14 +121,10 @@ impl FromStr for ResolveTo {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let read = || {
             let (host, rest) = split_host(text)?;
-            let (port, address) = rest.split_once(':')?;
-            let address =
-                address.strip_prefix('[').map_or(Some(address), |a| a.strip_suffix(']'))?;
-            Some(Self {
-                host: Host::parse(host).ok()?,
-                port: port.parse().ok()?,
-                address: address.parse().ok()?,
-            })
+            let (port, addresses) = rest.split_once(':')?;
+            let host = if host == "*" { None } else { Some(Host::parse(host).ok()?) };
+            let addresses = addresses.split(',').map(bracketed).collect::<Option<_>>()?;
+            Some(Self { host, port: port.parse().ok()?, addresses })
         };
         read().ok_or("not HOST:PORT:ADDR, such as example.org:443:127.0.0.1 or a:80:[::1]")
     }
@@ -124,14 +134,10 @@ impl FromStr for ResolveTo {
 /// place means any; of the second, the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectTo {
-    /// Of which host; any where `None`.
-    pub from_host: Option<Host>,
-    /// Of which port; any where `None`.
-    pub from_port: Option<u16>,
-    /// To which host; the same where `None`.
-    pub to_host: Option<Host>,
-    /// To which port; the same where `None`.
-    pub to_port: Option<u16>,
+    /// In place of which.
+    pub from: Place,
+    /// Where to.
+    pub to: Place,
 }
 
 impl FromStr for ConnectTo {
@@ -142,15 +148,23 @@ impl FromStr for ConnectTo {
             let (from_host, rest) = split_host(text)?;
             let (from_port, rest) = rest.split_once(':')?;
             let (to_host, to_port) = split_host(rest)?;
-            Some(Self {
-                from_host: part(from_host, |host| Host::parse(host).ok())?,
-                from_port: part(from_port, |port| port.parse().ok())?,
-                to_host: part(to_host, |host| Host::parse(host).ok())?,
-                to_port: part(to_port, |port| port.parse().ok())?,
-            })
+            Some(Self { from: place(from_host, from_port)?, to: place(to_host, to_port)? })
         };
         read().ok_or("not HOST:PORT:HOST:PORT, such as example.org:443:127.0.0.1:7443")
     }
+}
+
+/// Reads an address that may stand in brackets if it is one of IPv6.
+fn bracketed(text: &str) -> Option<IpAddr> {
+    match text.strip_prefix('[') {
+        Some(text) => text.strip_suffix(']')?.parse().ok().map(IpAddr::V6),
+        None => text.parse().ok(),
+    }
+}
+
+fn place(host: &str, port: &str) -> Option<Place> {
+    let host = part(host, |host| Host::parse(host).ok())?;
+    Some(Place { host, port: part(port, |port| port.parse().ok())? })
 }
 
 /// A part that may be empty, but not wrong.
@@ -183,12 +197,26 @@ mod tests {
     fn addresses_for_hosts() {
         let read = |text: &str| text.parse::<ResolveTo>();
         let v6 = read("[::1]:443:[2001:db8::1]").unwrap();
-        assert_eq!(v6.host.to_string(), "[::1]");
-        assert_eq!(v6.address, "2001:db8::1".parse::<IpAddr>().unwrap());
-        assert_eq!(read("a.test:80:::1").unwrap().address, "::1".parse::<IpAddr>().unwrap());
-        assert_eq!(read("a.test:80:127.0.0.1").unwrap().port, 80);
-        for bad in ["", "a.test", "a.test:80", "a.test:80:b.test", "a.test:http:127.0.0.1", "[::1"]
-        {
+        let addresses = |list: &[&str]| -> Vec<IpAddr> {
+            list.iter().map(|address| address.parse().unwrap()).collect()
+        };
+        assert_eq!(v6.host, Some(Host::parse("[::1]").unwrap()));
+        assert_eq!(v6.addresses, addresses(&["2001:db8::1"]));
+        let several = read("a.test:80:::1,127.0.0.1,[::2]").unwrap();
+        assert_eq!((several.host, several.port), (Some(Host::parse("a.test").unwrap()), 80));
+        assert_eq!(several.addresses, addresses(&["::1", "127.0.0.1", "::2"]));
+        assert_eq!(read("*:80:127.0.0.1").unwrap().host, None);
+        for bad in [
+            "",
+            "a.test",
+            "a.test:80",
+            "a.test:80:",
+            "a.test:80:b.test",
+            "a.test:80:127.0.0.1,",
+            "a.test:80:[127.0.0.1]",
+            "a.test:http:127.0.0.1",
+            "[::1",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }
@@ -197,11 +225,11 @@ mod tests {
     fn places_for_places() {
         let read = |text: &str| text.parse::<ConnectTo>();
         let all = read("[::1]:443:localhost:7443").unwrap();
-        assert_eq!(all.from_host, Some(Host::parse("[::1]").unwrap()));
-        assert_eq!(all.to_host, Some(Host::parse("localhost").unwrap()));
-        assert_eq!((all.from_port, all.to_port), (Some(443), Some(7443)));
+        let place = |host, port| Place { host: Some(Host::parse(host).unwrap()), port: Some(port) };
+        assert_eq!(all, ConnectTo { from: place("[::1]", 443), to: place("localhost", 7443) });
         let any = read(":::7443").unwrap();
-        assert_eq!((any.from_host, any.from_port, any.to_host), (None, None, None));
+        assert_eq!(any.from, Place::default());
+        assert_eq!(any.to, Place { host: None, port: Some(7443) });
         for bad in ["", "::", "a.test:80:b.test", "a.test:80:b.test:x", "a b:80:c:1"] {
             assert!(read(bad).is_err(), "{bad}");
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portolan::net::proxy::Proxies;
 use portolan::net::tls::{Identity, Tls, Version, danger};
-use portolan::net::{Dialer, Family, Place, Retry};
+use portolan::net::{Dialer, Family, Retry};
 use portolan::{Backoff, Error, Host, Kind, Timeouts};
 
 use crate::args::dial::DialArgs;
@@ -35,12 +35,12 @@ impl DialArgs {
             dialer = dialer.with_interface(name);
         }
         for it in &self.resolve {
-            dialer = dialer.with_override(Some(it.host.clone()), it.port, it.address);
+            for address in &it.addresses {
+                dialer = dialer.with_override(it.host.clone(), it.port, *address);
+            }
         }
         for it in &self.connect_to {
-            let from = Place { host: it.from_host.clone(), port: it.from_port };
-            let to = Place { host: it.to_host.clone(), port: it.to_port };
-            dialer = dialer.with_connect_to(from, to);
+            dialer = dialer.with_connect_to(it.from.clone(), it.to.clone());
         }
         Ok(dialer)
     }

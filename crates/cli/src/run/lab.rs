@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use portolan::lab::{Lab, Ports};
 use portolan::net::Observer;
-use portolan::net::fault::{Fault, FaultError, Plan};
+use portolan::net::fault::Plan;
 use portolan::{Error, Event, Kind};
 use serde_json::json;
 
@@ -38,7 +38,6 @@ pub async fn run(args: &LabArgs, console: &Console) -> Result<Exit, Error> {
 }
 
 async fn start(args: &LabArgs, console: &Console) -> Result<Lab, Error> {
-    let faults = args.fault.iter().map(|text| fault(text)).collect::<Result<Vec<_>, _>>()?;
     let ports = match args.ports {
         Some(PortsArg::Ephemeral) => Ports::Ephemeral,
         None => Ports::Base(args.port_base),
@@ -46,7 +45,7 @@ async fn start(args: &LabArgs, console: &Console) -> Result<Lab, Error> {
     let console = *console;
     let mut builder = Lab::builder()
         .ports(ports)
-        .faults(Plan::new(faults, args.seed))
+        .faults(Plan::new(args.fault.clone(), args.seed))
         .observe_with(move |name| Arc::new(Connections { name, console }) as Arc<dyn Observer>);
     if !args.only.is_empty() {
         builder = builder.only(args.only.clone());
@@ -62,12 +61,6 @@ async fn start(args: &LabArgs, console: &Console) -> Result<Lab, Error> {
             hint.into_iter().fold(refusal, Error::with_hint)
         }
         _ => error,
-    })
-}
-
-fn fault(text: &str) -> Result<Fault, Error> {
-    text.parse().map_err(|error: FaultError| {
-        Error::new(Kind::Usage, format!("invalid value '{text}' for --fault")).with_source(error)
     })
 }
 

@@ -1,11 +1,13 @@
 //! `--metrics`: the results of probes for Prometheus.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use axum::Router;
 use axum::routing::get;
-use metrics::{counter, gauge, with_local_recorder};
+use metrics::{Gauge, counter, gauge, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use portolan::http::Server;
 use portolan::net::Listener;
@@ -19,6 +21,8 @@ use crate::console::Console;
 /// A page of metrics, and the server that shows it until this is dropped.
 pub struct Metrics {
     recorder: PrometheusRecorder,
+    /// What the page shows of each target.
+    shown: Mutex<HashMap<String, HashMap<Value, Gauge>>>,
     _server: AbortOnDropHandle<()>,
 }
 
@@ -41,39 +45,69 @@ impl Metrics {
         console.note(&format!("listening on {url}"));
         let server = Server::new(routes).serve(listener, std::future::pending());
         let server = AbortOnDropHandle::new(tokio::spawn(server));
-        Ok(Self { recorder, _server: server })
+        Ok(Self { recorder, shown: Mutex::default(), _server: server })
     }
 
-    /// Takes in one report.
+    /// Takes in one report. What an earlier one told and this one does not is no number any more.
     pub fn record(&self, report: &Report) {
         let target = report.target.url.to_string();
+        let result = if report.is_ok() { "ok" } else { "failed" };
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let gauges = shown.entry(target.clone()).or_default();
+        let values = values(report);
+        for (known, gauge) in gauges.iter() {
+            if !values.iter().any(|(value, _)| value == known) {
+                gauge.set(f64::NAN);
+            }
+        }
         with_local_recorder(&self.recorder, || {
-            let result = if report.is_ok() { "ok" } else { "failed" };
-            gauge!("portolan_probe_up", "target" => target.clone()).set(if report.is_ok() {
-                1.0
-            } else {
-                0.0
-            });
-            counter!("portolan_probe_runs_total", "target" => target.clone(), "result" => result)
+            for (value, number) in values {
+                gauges.entry(value).or_insert_with(|| value.gauge(&target)).set(number);
+            }
+            counter!("portolan_probe_runs_total", "target" => target, "result" => result)
                 .increment(1);
-            gauge!("portolan_probe_duration_seconds", "target" => target.clone())
-                .set(report.total().as_secs_f64());
-            for span in report.timings.spans() {
-                let phase = span.phase.name();
-                let labels = [("target", target.clone()), ("phase", phase.to_owned())];
-                gauge!("portolan_probe_phase_duration_seconds", &labels)
-                    .set(span.elapsed().as_secs_f64());
-            }
-            let Some(answer) = &report.answer else { return };
-            if let Some(status) = answer.status {
-                gauge!("portolan_probe_http_status", "target" => target.clone())
-                    .set(f64::from(status));
-            }
-            let leaf = answer.tls.as_ref().and_then(|tls| tls.chain.first());
-            if let Some(certificate) = leaf {
-                let days = certificate.days_left(SystemTime::now());
-                gauge!("portolan_probe_certificate_days_left", "target" => target).set(days as f64);
-            }
         });
     }
+}
+
+/// Something that is measured: the name of its metric, and the phase that it is about.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Value {
+    name: &'static str,
+    phase: Option<&'static str>,
+}
+
+impl Value {
+    const fn of(name: &'static str) -> Self {
+        Self { name, phase: None }
+    }
+
+    fn gauge(self, target: &str) -> Gauge {
+        let mut labels = vec![("target", target.to_owned())];
+        labels.extend(self.phase.map(|phase| ("phase", phase.to_owned())));
+        gauge!(self.name, &labels)
+    }
+}
+
+/// What a report tells in numbers.
+fn values(report: &Report) -> Vec<(Value, f64)> {
+    let mut values = vec![
+        (Value::of("portolan_probe_up"), if report.is_ok() { 1.0 } else { 0.0 }),
+        (Value::of("portolan_probe_duration_seconds"), report.total().as_secs_f64()),
+    ];
+    values.extend(report.timings.spans().iter().map(|span| {
+        let name = "portolan_probe_phase_duration_seconds";
+        let phase = Some(span.phase.name());
+        (Value { name, phase }, span.elapsed().as_secs_f64())
+    }));
+    let answer = report.answer.as_ref();
+    if let Some(status) = answer.and_then(|answer| answer.status) {
+        values.push((Value::of("portolan_probe_http_status"), f64::from(status)));
+    }
+    let tls = answer.and_then(|answer| answer.tls.as_ref());
+    if let Some(certificate) = tls.and_then(|tls| tls.chain.first()) {
+        let days = certificate.days_left(SystemTime::now());
+        values.push((Value::of("portolan_probe_certificate_days_left"), days as f64));
+    }
+    values
 }

@@ -34,7 +34,7 @@ const METRICS_INTERVAL: Duration = Duration::from_secs(15);
 /// What concerns the command as a whole, not one target of it.
 pub async fn run(args: &ProbeArgs, given: &Given, console: &Console) -> Result<Exit, Error> {
     args.dial.validate()?;
-    let expectations = expectations(&args.expect)?;
+    let expectations: Vec<_> = args.expect.iter().flat_map(|list| &list.0).cloned().collect();
     let urls = urls(args)?;
     // Not before stdin was read: until then a signal ends the process as it always does.
     let mut signals = Signals::catch()?;
@@ -178,16 +178,6 @@ impl Rounds {
 
 fn exit_of(report: &Report) -> Exit {
     report.error.as_ref().map_or(Exit::DONE, Exit::from)
-}
-
-fn expectations(lists: &[String]) -> Result<Vec<Expectation>, Error> {
-    let parse = |list: &String| {
-        Expectation::parse_list(list).map_err(|error| {
-            Error::new(Kind::Usage, format!("invalid value '{list}' for --expect"))
-                .with_source(error)
-        })
-    };
-    Ok(lists.iter().map(parse).collect::<Result<Vec<_>, _>>()?.concat())
 }
 
 /// Each expectation must be able to hold for at least one target.

@@ -109,6 +109,13 @@ fn bare_targets_take_the_scheme_of_the_verb() {
 }
 
 #[test]
+fn a_path_that_begins_with_two_slashes_is_read_back() {
+    let url = parse("unix:////run/socket");
+    assert_eq!(url.host(), &Host::Path("//run/socket".into()));
+    assert_eq!(parse(&url.to_string()), url);
+}
+
+#[test]
 fn a_name_that_ends_in_a_number_is_no_name() {
     for text in ["http://%31", "http://１.:80", "tcp://300.1.1.1:80", "tcp://1.2.3:80"] {
         assert_eq!(error(text), UrlError::Host(HostError::Invalid), "{text}");

@@ -1,5 +1,6 @@
 //! `tcp`, `unix` and `tls`: what comes in goes back, until the peer half-closes.
 
+use futures_util::FutureExt;
 use portolan_core::{Error, Kind, Scheme};
 use portolan_net::{Connection, Context, Listener, serve};
 use tokio::io::AsyncWriteExt;
@@ -28,10 +29,18 @@ fn run(listener: Listener, stop: Stop) -> Task {
 
 async fn echo(connection: Connection, cx: Context) -> Result<(), Error> {
     let (mut reader, mut writer) = tokio::io::split(connection.stream);
-    let copied = tokio::select! {
-        copied = tokio::io::copy(&mut reader, &mut writer) => copied.map(drop),
-        () = cx.stopping() => Ok(()),
+    let echoing = async {
+        tokio::io::copy(&mut reader, &mut writer).await?;
+        writer.shutdown().await
     };
-    let closed = writer.shutdown().await;
-    copied.and(closed).map_err(|error| Error::new(Kind::Lost, "could not echo").with_source(error))
+    let echoed = tokio::select! {
+        echoed = echoing => Some(echoed),
+        () = cx.stopping() => None,
+    };
+    let Some(echoed) = echoed else {
+        // A goodbye, as far as it goes out without waiting for the peer.
+        let _ = writer.shutdown().now_or_never();
+        return Ok(());
+    };
+    echoed.map_err(|error| Error::new(Kind::Lost, "could not echo").with_source(error))
 }

@@ -1,12 +1,12 @@
 //! `http-proxy`: forwards requests in absolute-form, and tunnels by CONNECT (RFC 9110 section
 //! 9.3.6), to loopback only.
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use portolan_core::{Scheme, Timeouts, Url};
+use axum::{Extension, Router};
+use portolan_core::{Scheme, Url};
 use portolan_http::{Client, Server, upgrade};
 use portolan_net::{Context, Dialer};
 
@@ -38,8 +38,7 @@ const HOP_BY_HOP: [header::HeaderName; 6] = [
     header::UPGRADE,
 ];
 
-async fn forward(request: Request) -> Response {
-    let cx = Context::new(Timeouts::default());
+async fn forward(Extension(cx): Extension<Context>, request: Request) -> Response {
     let is_tunnel = request.method() == Method::CONNECT;
     let url = if is_tunnel {
         request.uri().authority().and_then(|place| format!("tcp://{place}").parse::<Url>().ok())
@@ -52,17 +51,20 @@ async fn forward(request: Request) -> Response {
     if !may_forward(url.host()) {
         return refuse(StatusCode::FORBIDDEN, "this proxy forwards to loopback only");
     }
-    if is_tunnel { tunnel(request, &url, &cx).await } else { relay(request, &url, &cx).await }
+    if is_tunnel { tunnel(request, &url, cx).await } else { relay(request, &url, &cx).await }
 }
 
-async fn tunnel(request: Request, url: &Url, cx: &Context) -> Response {
-    let upstream = match Dialer::new().dial(&url.endpoint(), cx).await {
+async fn tunnel(request: Request, url: &Url, cx: Context) -> Response {
+    let upstream = match Dialer::new().dial(&url.endpoint(), &cx).await {
         Ok(connection) => connection.stream,
         Err(error) => return refuse(StatusCode::BAD_GATEWAY, &format!("{error:#}")),
     };
     upgrade(request, move |client| async move {
         let (mut client, mut upstream) = (client, upstream);
-        let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
+        tokio::select! {
+            _ = tokio::io::copy_bidirectional(&mut client, &mut upstream) => {}
+            () = cx.stopping() => {}
+        }
     });
     StatusCode::OK.into_response()
 }

@@ -17,10 +17,18 @@ pub(super) const ENTRY: Entry = Entry {
     alpn: &[],
     is_proxy: true,
     has_events: false,
-    run: Run::Stream(|listener, stop| Box::pin(serve(listener, forward, stop))),
+    run: Run::Stream(|listener, stop| Box::pin(serve(listener, serve_peer, stop))),
 };
 
-async fn forward(connection: Connection, cx: Context) -> Result<(), Error> {
+/// Forwards until both sides have ended, or the server stops.
+async fn serve_peer(connection: Connection, cx: Context) -> Result<(), Error> {
+    tokio::select! {
+        forwarded = forward(connection, &cx) => forwarded,
+        () = cx.stopping() => Ok(()),
+    }
+}
+
+async fn forward(connection: Connection, cx: &Context) -> Result<(), Error> {
     let broken =
         |error| Error::new(Kind::Protocol, "could not read the SOCKS5 request").with_source(error);
     let greeting = cx.limited(cx.timeouts().connect);
@@ -32,15 +40,16 @@ async fn forward(connection: Connection, cx: Context) -> Result<(), Error> {
     };
     let (protocol, command, target) = asked.map_err(broken)?;
     let reached = match command {
-        Socks5Command::TCPConnect => reach(target, &cx).await,
+        Socks5Command::TCPConnect => reach(target, cx).await,
         Socks5Command::TCPBind | Socks5Command::UDPAssociate => {
             Err(ReplyError::CommandNotSupported)
         }
     };
     match reached {
-        Ok((upstream, bound)) => {
-            let client = protocol.reply_success(bound).await.map_err(broken)?;
-            join(client, upstream, &cx).await;
+        Ok((mut upstream, bound)) => {
+            let mut client = protocol.reply_success(bound).await.map_err(broken)?;
+            // What ends a tunnel is between the two at its ends.
+            let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
             Ok(())
         }
         Err(reply) => protocol.reply_error(&reply).await.map_err(broken),
@@ -65,16 +74,4 @@ async fn reach(target: TargetAddr, cx: &Context) -> Result<(Stream, SocketAddr),
         })?;
     let bound = connection.info.local.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
     Ok((connection.stream, bound))
-}
-
-/// Copies both ways until both sides have ended, or the server stops.
-pub(super) async fn join(
-    mut client: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-    mut upstream: Stream,
-    cx: &Context,
-) {
-    tokio::select! {
-        _ = tokio::io::copy_bidirectional(&mut client, &mut upstream) => {}
-        () = cx.stopping() => {}
-    }
 }

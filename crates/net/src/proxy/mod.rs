@@ -101,7 +101,17 @@ impl ProxyError {
             Self::Reply(Reply::AddressTypeNotSupported) if scheme == Scheme::Socks5h => {
                 Some("with socks5: in place of socks5h: names are resolved here".to_owned())
             }
-            Self::Status(_) | Self::Reply(_) | Self::Credentials | Self::Io(_) => None,
+            Self::Status(_) | Self::Reply(_) => match self.kind() {
+                Kind::Denied => Some(
+                    "the proxy's rules forbid it: go without with --noproxy, or \
+                     ask whoever runs the proxy"
+                        .to_owned(),
+                ),
+                _ => Some(
+                    "the proxy works; see whether the target can be reached from there".to_owned(),
+                ),
+            },
+            Self::Credentials | Self::Io(_) => None,
         }
     }
 }
