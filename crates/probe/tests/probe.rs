@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use portolan_core::{Endpoint, Error, Host, Kind, Phase, Timeouts, Url};
 use portolan_net::fault::Plan;
-use portolan_net::{Datagram, Dialer, Listener, Recorder, Retry};
-use portolan_probe::{Expectation, Prober, Report, Target, supports};
+use portolan_net::{Datagram, Dialer, Listener, Place, Recorder, Retry};
+use portolan_probe::{Expectation, Prober, Report, Target, check};
 
 async fn listener(url: &str) -> Listener {
     Listener::bind(&url.parse().unwrap()).await.unwrap()
@@ -34,6 +34,7 @@ fn both() -> Host {
 /// A dialer for which `both.test` is both loopback addresses, IPv6 first.
 fn dialer(port: u16) -> Dialer {
     let [six, four]: [IpAddr; 2] = ["::1", "127.0.0.1"].map(|text| text.parse().unwrap());
+    let both = || Some(both());
     Dialer::new().with_override(both(), port, six).with_override(both(), port, four)
 }
 
@@ -64,13 +65,10 @@ async fn an_open_port_nearby_is_hinted_at() {
     let (_closed, port) = closed_port().await;
     let open = listener("tcp:0").await;
     // Port 443 is where an HTTP service might be instead.
-    let instead = (None, Some(open.local_url().port()));
-    let dialer = Dialer::new().with_detour((None, Some(443)), instead);
+    let at = |port| Place { host: None, port: Some(port) };
+    let dialer = Dialer::new().with_connect_to(at(443), at(open.local_url().port()));
     // Neither of the other two places is asked in earnest.
-    let nowhere = (None, Some(port));
-    let dialer = dialer
-        .with_detour((None, Some(80)), nowhere.clone())
-        .with_detour((None, Some(8080)), nowhere);
+    let dialer = dialer.with_connect_to(at(80), at(port)).with_connect_to(at(8080), at(port));
     let error = probe(dialer, &format!("http://127.0.0.1:{port}/")).await.error.unwrap();
     assert_eq!(error.hint(), Some(&format!("port {port} refused; 443 is open")[..]));
 }
@@ -163,10 +161,10 @@ async fn expectations_turn_an_answer_into_a_failure() {
 #[tokio::test]
 async fn schemes_that_are_not_probed() {
     let url: Url = "smtp://a.test".parse().unwrap();
-    assert!(!supports(url.scheme()));
+    assert_eq!(check(&url).unwrap_err().kind(), Kind::Usage);
     let error = probe(Dialer::new(), "smtp://a.test").await.error.unwrap();
     assert_eq!(error.kind(), Kind::Usage);
     let endpoint = Endpoint::unix("/nowhere/a.sock");
     let url = Url::from_endpoint(portolan_core::Scheme::Unix, &endpoint);
-    assert!(supports(url.scheme()));
+    assert!(check(&url).is_ok());
 }
