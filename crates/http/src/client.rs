@@ -90,7 +90,11 @@ impl Client {
             url.scheme() == Scheme::Http && matches!(proxy.scheme(), Scheme::Http | Scheme::Https)
         };
         let (connection, route) = match dialer.proxy_for(url).filter(is_forwarded) {
-            Some(proxy) => (dialer.dial_proxy(proxy, cx).await?, Route::Proxy(proxy.clone())),
+            Some(proxy) => {
+                let connection = dialer.dial_proxy(proxy, cx).await?;
+                cx.fact(Phase::CONNECT, "proxy", proxy.to_string());
+                (connection, Route::Proxy(proxy.clone()))
+            }
             None => (dialer.dial_url(url, cx).await?, Route::Origin),
         };
         Ok(Self {

@@ -11,7 +11,7 @@ use portolan_core::{
 use portolan_http::{HttpError, Speaks};
 use portolan_net::{Context, Dialer, tls};
 
-use crate::Answer;
+use crate::{Answer, protocols};
 
 /// Certificates with fewer days left are worth a note.
 const DAYS_WORTH_A_NOTE: i64 = 15;
@@ -67,16 +67,32 @@ fn expires_soon(tls: &tls::Info, now: SystemTime) -> Option<String> {
 /// Gives an error the best hint there is: one that needs a second look at the peer, or else the
 /// one that it has.
 pub(crate) async fn advise(error: Error, url: &Url, dialer: &Dialer) -> Error {
-    let is_unreached = matches!(error.kind(), Kind::Connect | Kind::Timeout)
-        && error.phase() == Some(Phase::CONNECT)
-        && dialer.proxy_for(url).is_none();
-    if is_unreached && let Some(open) = open_neighbour(url, dialer).await {
-        let failure = if error.kind() == Kind::Timeout { "does not answer" } else { "refused" };
+    // Where something else answers for the endpoint, its other ports tell nothing.
+    let is_direct = dialer.proxy_for(url).is_none() && !dialer.redirects(&url.endpoint());
+    if is_direct
+        && let Some(failure) = closed_port(&error)
+        && let Some(open) = open_neighbour(url, dialer).await
+    {
         return error.with_hint(format!("port {} {failure}; {open} is open", url.port()));
     }
     match other_scheme(&error, url, dialer).await {
         Some(other) => error.with_hint(format!("try {other}")),
         None => error,
+    }
+}
+
+/// What a port did that is closed or walled off; `None` where the failure tells nothing about it.
+fn closed_port(error: &Error) -> Option<&'static str> {
+    let is_refusal = |attempt: &Attempt| {
+        let failure = attempt.failure.as_ref();
+        failure.is_some_and(|failure| failure.kind == io::ErrorKind::ConnectionRefused)
+    };
+    let attempts = error.attempts();
+    match error.kind() {
+        _ if error.phase() != Some(Phase::CONNECT) => None,
+        Kind::Timeout => Some("does not answer"),
+        Kind::Connect if !attempts.is_empty() && attempts.iter().all(is_refusal) => Some("refused"),
+        _ => None,
     }
 }
 
@@ -110,13 +126,14 @@ async fn speaks_tls(url: &Url, dialer: &Dialer) -> bool {
 
 /// The first of the ports where the same service might be instead, if it is open.
 async fn open_neighbour(url: &Url, dialer: &Dialer) -> Option<u16> {
-    let attempts = neighbours(url.scheme()).iter().filter(|port| **port != url.port()).map(
-        |port| async move {
+    let attempts = protocols::neighbours(url.scheme())
+        .iter()
+        .filter(|port| **port != url.port())
+        .map(|port| async move {
             let mut endpoint = url.endpoint().with_transport(Transport::Tcp);
             endpoint.port = *port;
             dialer.dial(&endpoint, &second_look()).await.ok().map(|_| *port)
-        },
-    );
+        });
     join_all(attempts).await.into_iter().flatten().next()
 }
 
@@ -124,14 +141,5 @@ fn second_look() -> Context {
     Context::new(Timeouts::default()).limited(Some(SECOND_LOOK))
 }
 
-/// Where a service of this scheme is often found.
-const fn neighbours(scheme: Scheme) -> &'static [u16] {
-    match scheme {
-        Scheme::Http | Scheme::Ws => &[80, 443, 8080],
-        Scheme::Https | Scheme::Wss => &[443, 80, 8443],
-        Scheme::Smtp | Scheme::Smtps => &[587, 465, 25],
-        Scheme::Ftp | Scheme::Ftps => &[21, 990],
-        Scheme::DnsTcp | Scheme::DnsTls => &[853, 53],
-        _ => &[],
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -8,10 +8,10 @@ use portolan_core::units::{duration, show_duration};
 use portolan_core::{Error, Kind, Phase, Scheme, Timings, Transport};
 use regex::bytes::Regex;
 
-use crate::{Answer, Target};
+use crate::{Answer, Target, protocols};
 
-/// The names of times that can be compared: the whole, and each phase.
-const TIMES: [&str; 8] = ["rtt", "resolve", "connect", "proxy", "tls", "send", "wait", "receive"];
+/// The keys of what is not a phase.
+const KEYS: [&str; 4] = ["status", "body", "cert-days", "rtt"];
 
 /// One thing that is expected of a target: a key, a comparison, a value.
 ///
@@ -21,7 +21,7 @@ const TIMES: [&str; 8] = ["rtt", "resolve", "connect", "proxy", "tls", "send", "
 /// | `body` | `~` `!~` | a regular expression, searched in the first MiB |
 /// | `cert-days` | `=` `!=` `<` `<=` `>` `>=` | days until the certificate expires |
 /// | `rtt` | `<` `<=` `>` `>=` | the probe's total time |
-/// | a phase, as `connect` | `<` `<=` `>` `>=` | the time of that phase |
+/// | a phase, as `connect` | `<` `<=` `>` `>=` | the time of that phase, which must have happened |
 #[derive(Clone, Debug)]
 pub struct Expectation {
     text: String,
@@ -34,7 +34,8 @@ enum Check {
     StatusClass { is_wanted: bool, class: u16 },
     Body { is_wanted: bool, regex: Regex },
     CertDays(Comparison, i64),
-    Time(&'static str, Comparison, Duration),
+    Total(Comparison, Duration),
+    Time(Phase, Comparison, Duration),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +71,7 @@ pub enum ExpectError {
     )]
     Form(String),
     /// The key is not known.
-    #[error("'{0}' cannot be expected: status, body, cert-days, {times} can", times = TIMES.join(", "))]
+    #[error("'{0}' cannot be expected: {keys} can", keys = keys().join(", "))]
     Key(String),
     /// The comparison does not go with the key.
     #[error("'{key}' takes the comparisons {allowed}, not {given}")]
@@ -116,13 +117,14 @@ impl Expectation {
 
     /// Whether it can apply to targets of this scheme.
     #[must_use]
-    pub const fn applies_to(&self, scheme: Scheme) -> bool {
+    pub fn applies_to(&self, scheme: Scheme) -> bool {
         match self.check {
             Check::Status(..) | Check::StatusClass { .. } | Check::Body { .. } => {
                 matches!(scheme, Scheme::Http | Scheme::Https)
             }
             Check::CertDays(..) => matches!(scheme.transport(), Transport::Tls),
-            Check::Time(..) => true,
+            Check::Total(..) => true,
+            Check::Time(phase, ..) => protocols::phases(scheme).contains(&phase),
         }
     }
 
@@ -170,22 +172,28 @@ impl Expectation {
                 let days = answer.tls.as_ref()?.chain.first()?.days_left(SystemTime::now());
                 (comparison.holds(&days, wanted), format!("got {days}"))
             }
-            Check::Time(name, comparison, wanted) => {
-                let elapsed = match *name {
-                    "rtt" => timings.total(),
-                    name => timings.elapsed(Phase::new(name))?,
-                };
-                (comparison.holds(&elapsed, wanted), format!("took {}", show_duration(elapsed)))
-            }
+            Check::Total(comparison, wanted) => time_found(timings.total(), *comparison, *wanted),
+            Check::Time(phase, comparison, wanted) => match timings.elapsed(*phase) {
+                Some(elapsed) => time_found(elapsed, *comparison, *wanted),
+                None => (false, format!("there was no phase {phase}")),
+            },
         };
         (!is_met).then_some(found)
     }
 }
 
+fn time_found(elapsed: Duration, comparison: Comparison, wanted: Duration) -> (bool, String) {
+    (comparison.holds(&elapsed, &wanted), format!("took {}", show_duration(elapsed)))
+}
+
+/// All keys: what a text can begin with.
+fn keys() -> Vec<&'static str> {
+    let phases = protocols::all_phases();
+    KEYS.into_iter().chain(phases.into_iter().map(Phase::name)).collect()
+}
+
 fn begins_expectation(piece: &str) -> bool {
-    split(piece).is_some_and(|(key, ..)| {
-        ["status", "body", "cert-days"].iter().chain(&TIMES).any(|known| *known == key)
-    })
+    split(piece).is_some_and(|(key, ..)| keys().contains(&key))
 }
 
 /// Splits into key, comparison and value.
@@ -232,6 +240,7 @@ impl FromStr for Expectation {
             "status" => status(sign, value),
             "body" => body(sign, value),
             "cert-days" => cert_days(sign, value),
+            "rtt" => limit("rtt", sign, value).map(|(sign, limit)| Check::Total(sign, limit)),
             key => time(key, sign, value),
         }?;
         Ok(Self { text: text.trim().to_owned(), check })
@@ -271,12 +280,20 @@ fn cert_days(sign: &str, value: &str) -> Result<Check, ExpectError> {
 }
 
 fn time(key: &str, sign: &str, value: &str) -> Result<Check, ExpectError> {
-    let name = TIMES.into_iter().find(|name| *name == key);
-    let name = name.ok_or_else(|| ExpectError::Key(key.to_owned()))?;
-    let comparison = ordering(name, sign, LIMITS)?;
+    let phase = protocols::all_phases().into_iter().find(|phase| phase.name() == key);
+    let phase = phase.ok_or_else(|| ExpectError::Key(key.to_owned()))?;
+    limit(phase.name(), sign, value).map(|(sign, limit)| Check::Time(phase, sign, limit))
+}
+
+fn limit(
+    key: &'static str,
+    sign: &str,
+    value: &str,
+) -> Result<(Comparison, Duration), ExpectError> {
+    let comparison = ordering(key, sign, LIMITS)?;
     match duration(value) {
-        Ok(limit) => Ok(Check::Time(name, comparison, limit)),
-        Err(error) => Err(bad(name, value, &error.to_string())),
+        Ok(limit) => Ok((comparison, limit)),
+        Err(error) => Err(bad(key, value, &error.to_string())),
     }
 }
 

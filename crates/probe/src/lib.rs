@@ -1,6 +1,6 @@
 //! Is it up, how fast is each layer, and if not, which layer is broken and what to do.
 //!
-//! A [`Prober`] dials [`Target`]s of any scheme that it [`supports`] and gives a [`Report`] for
+//! A [`Prober`] dials [`Target`]s of any scheme that passes its [`check`] and gives a [`Report`] for
 //! each: the phases with their times and facts, the error with its cause and a hint, and notes on
 //! what works but not well. [`Expectation`]s turn a working service into a failure when it is not
 //! what it should be. It prints nothing.
@@ -27,4 +27,4 @@ mod protocols;
 
 pub use expect::{ExpectError, Expectation};
 pub use prober::{Prober, Report, Target};
-pub use protocols::{Answer, supports};
+pub use protocols::{Answer, check, schemes};

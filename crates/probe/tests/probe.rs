@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use portolan_core::{Endpoint, Error, Host, Kind, Phase, Timeouts, Url};
 use portolan_net::fault::Plan;
 use portolan_net::{Datagram, Dialer, Listener, Place, Recorder, Retry};
-use portolan_probe::{Expectation, Prober, Report, Target, supports};
+use portolan_probe::{Expectation, Prober, Report, Target, check};
 
 async fn listener(url: &str) -> Listener {
     Listener::bind(&url.parse().unwrap()).await.unwrap()
@@ -158,10 +158,10 @@ async fn expectations_turn_an_answer_into_a_failure() {
 #[tokio::test]
 async fn schemes_that_are_not_probed() {
     let url: Url = "smtp://a.test".parse().unwrap();
-    assert!(!supports(url.scheme()));
+    assert_eq!(check(&url).unwrap_err().kind(), Kind::Usage);
     let error = probe(Dialer::new(), "smtp://a.test").await.error.unwrap();
     assert_eq!(error.kind(), Kind::Usage);
     let endpoint = Endpoint::unix("/nowhere/a.sock");
     let url = Url::from_endpoint(portolan_core::Scheme::Unix, &endpoint);
-    assert!(supports(url.scheme()));
+    assert!(check(&url).is_ok());
 }

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use portolan::lab::Lab;
 use portolan::net::Observer;
 use portolan::net::proxy::Proxies;
-use portolan::probe::{Expectation, Prober, Report, Target, supports};
+use portolan::probe::{Expectation, Prober, Report, Target, schemes as schemes_known};
 use portolan::{Error, Kind, Scheme};
 
 use super::metrics::Metrics;
@@ -220,9 +220,8 @@ fn check_expectations(
     match expectations.iter().find(|expectation| !fits(expectation)) {
         None => Ok(()),
         Some(expectation) => {
-            let fitting = |scheme: &Scheme| supports(*scheme) && expectation.applies_to(*scheme);
-            let fitting: Vec<_> =
-                Scheme::ALL.iter().filter(|s| fitting(s)).map(|s| s.name()).collect();
+            let fitting = schemes_known().filter(|scheme| expectation.applies_to(*scheme));
+            let fitting: Vec<_> = fitting.map(Scheme::name).collect();
             Err(misfit(&format!("expect {expectation}"), schemes, &fitting))
         }
     }

@@ -5,8 +5,8 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use portolan::lab::Lab;
-use portolan::probe::{Target, supports};
-use portolan::{Error, Kind, Scheme, Url, redact};
+use portolan::probe::{Target, check};
+use portolan::{Error, Kind, redact};
 
 use crate::args::probe::ProbeArgs;
 use crate::args::values;
@@ -27,16 +27,6 @@ pub(super) fn given(args: &ProbeArgs) -> Result<Vec<Target>, Error> {
     }
     targets.iter().try_for_each(|target| check(&target.url))?;
     Ok(targets)
-}
-
-fn check(url: &Url) -> Result<(), Error> {
-    if supports(url.scheme()) {
-        return Ok(());
-    }
-    let known = Scheme::ALL.into_iter().filter(|scheme| supports(*scheme));
-    let known: Vec<_> = known.map(|scheme| format!("{scheme}:")).collect();
-    let message = format!("probe does not know {}: URLs yet, as in {url}", url.scheme());
-    Err(Error::new(Kind::Usage, message).with_hint(format!("it knows {}", known.join(" "))))
 }
 
 /// One target a line; empty lines and lines that begin with `#` are left out.

@@ -40,7 +40,6 @@ fn what_is_met_and_what_is_not() {
         "body!~error",
         "rtt<51ms",
         "wait>=50ms",
-        "tls<1ms",
         "cert-days>14",
         " status = 204 ",
     ] {
@@ -49,6 +48,17 @@ fn what_is_met_and_what_is_not() {
     for text in ["status=200", "status>=300", "status=4xx", "body~^ready", "rtt<50ms", "wait>1s"] {
         assert!(!met(text), "{text}");
     }
+}
+
+#[test]
+fn a_phase_that_did_not_happen_is_not_as_expected() {
+    let expectation = parse("proxy<1s");
+    let found = expectation.contradiction(&answer(200, ""), &waited(50));
+    assert_eq!(found.as_deref(), Some("there was no phase proxy"));
+    // But it is not asked of targets that cannot have it.
+    let target = Target::from("unix:/a".parse::<portolan_core::Url>().unwrap());
+    let unmet = Expectation::unmet(&[expectation], &target, &Answer::default(), &waited(50));
+    assert!(unmet.is_none());
 }
 
 #[test]
@@ -88,6 +98,12 @@ fn schemes_to_which_they_apply() {
     assert!(parse("cert-days>1").applies_to(Scheme::Tls));
     assert!(!parse("cert-days>1").applies_to(Scheme::Http));
     assert!(parse("rtt<1s").applies_to(Scheme::Unix));
+    assert!(parse("connect<1s").applies_to(Scheme::Unix));
+    assert!(!parse("resolve<1s").applies_to(Scheme::Unix));
+    assert!(parse("wait<1s").applies_to(Scheme::Udp));
+    assert!(!parse("wait<1s").applies_to(Scheme::Tcp));
+    assert!(!parse("tls<1s").applies_to(Scheme::Http));
+    assert!(parse("tls<1s").applies_to(Scheme::Https));
 }
 
 proptest! {

@@ -23,6 +23,10 @@ impl Protocol for Udp {
         &[Scheme::Udp]
     }
 
+    fn phases(&self, _scheme: Scheme) -> &'static [Phase] {
+        &[Phase::RESOLVE, Phase::CONNECT, WAIT]
+    }
+
     fn probe<'a>(&'a self, visit: Visit<'a>) -> Answering<'a> {
         Box::pin(async move {
             let endpoint = visit.url.endpoint();

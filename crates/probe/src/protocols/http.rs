@@ -1,8 +1,8 @@
 //! HTTP: a service is up when it answers a GET, whatever the status.
 
 use http::{HeaderMap, StatusCode, header};
-use portolan_core::{Scheme, redact};
-use portolan_http::{Client, Received};
+use portolan_core::{Phase, Scheme, redact};
+use portolan_http::{Client, RECEIVE, Received, SEND, WAIT};
 
 use super::{Answer, Answering, BODY_MAX, Protocol, Visit};
 
@@ -13,9 +13,25 @@ impl Protocol for Http {
         &[Scheme::Http, Scheme::Https]
     }
 
+    fn phases(&self, scheme: Scheme) -> &'static [Phase] {
+        use Phase as P;
+        match scheme {
+            Scheme::Https => &[P::RESOLVE, P::CONNECT, P::PROXY, P::TLS, SEND, WAIT, RECEIVE],
+            _ => &[P::RESOLVE, P::CONNECT, P::PROXY, SEND, WAIT, RECEIVE],
+        }
+    }
+
+    fn neighbours(&self, scheme: Scheme) -> &'static [u16] {
+        match scheme {
+            Scheme::Https => &[443, 80, 8443],
+            _ => &[80, 443, 8080],
+        }
+    }
+
     fn probe<'a>(&'a self, visit: Visit<'a>) -> Answering<'a> {
         Box::pin(async move {
-            let mut client = Client::connect(visit.dialer, visit.url, visit.cx).await?;
+            let client = Client::connect(visit.dialer, visit.url, visit.cx).await?;
+            let mut client = client.with_origin_only();
             let mut response = client.get(visit.cx).await?;
             let received = if visit.keeps_body {
                 response.receive(BODY_MAX, visit.cx).await?

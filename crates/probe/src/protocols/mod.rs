@@ -8,7 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use portolan_core::{Error, Scheme, Url};
+use portolan_core::{Error, Kind, Phase, Scheme, Url};
 use portolan_net::{Context, Dialer, tls};
 
 /// The body of a response is read up to this size: a probe measures, it does not download.
@@ -18,6 +18,15 @@ const BODY_MAX: u64 = 1024 * 1024;
 trait Protocol: Sync {
     /// The schemes that this handles.
     fn schemes(&self) -> &'static [Scheme];
+
+    /// The phases that can occur with this scheme, in order.
+    fn phases(&self, scheme: Scheme) -> &'static [Phase];
+
+    /// The ports where a service of this scheme is often found, in the order in which to suggest
+    /// them.
+    fn neighbours(&self, _scheme: Scheme) -> &'static [u16] {
+        &[]
+    }
 
     /// Speaks with the peer as far as it takes to know that it works.
     fn probe<'a>(&'a self, visit: Visit<'a>) -> Answering<'a>;
@@ -51,29 +60,56 @@ pub struct Answer {
 
 const PROTOCOLS: [&dyn Protocol; 3] = [&stream::Streams, &datagram::Udp, &http::Http];
 
-/// Whether targets of this scheme can be probed.
-#[must_use]
-pub fn supports(scheme: Scheme) -> bool {
-    find(scheme).is_some()
+/// The schemes of the URLs that can be probed.
+pub fn schemes() -> impl Iterator<Item = Scheme> {
+    Scheme::ALL.into_iter().filter(|scheme| find(*scheme).is_some())
+}
+
+/// Whether `url` can be probed.
+///
+/// # Errors
+/// [`Kind::Usage`] for a scheme that probe does not know; the hint names those that it knows.
+pub fn check(url: &Url) -> Result<(), Error> {
+    find_for(url).map(drop)
+}
+
+/// Probes with the protocol of the URL's scheme.
+pub(crate) async fn probe(visit: Visit<'_>) -> Result<Answer, Error> {
+    find_for(visit.url)?.probe(visit).await
+}
+
+/// The phases that can occur with `scheme`, in order.
+pub(crate) fn phases(scheme: Scheme) -> &'static [Phase] {
+    find(scheme).map_or(&[], |protocol| protocol.phases(scheme))
+}
+
+/// The phases that can occur with any scheme, each once.
+pub(crate) fn all_phases() -> Vec<Phase> {
+    let mut all = Vec::new();
+    for phase in schemes().flat_map(phases) {
+        if !all.contains(phase) {
+            all.push(*phase);
+        }
+    }
+    all
+}
+
+/// The ports where a service of this scheme is often found.
+pub(crate) fn neighbours(scheme: Scheme) -> &'static [u16] {
+    find(scheme).map_or(&[], |protocol| protocol.neighbours(scheme))
 }
 
 fn find(scheme: Scheme) -> Option<&'static dyn Protocol> {
     PROTOCOLS.into_iter().find(|protocol| protocol.schemes().contains(&scheme))
 }
 
-/// Probes with the protocol of the URL's scheme.
-pub(crate) async fn probe(visit: Visit<'_>) -> Result<Answer, Error> {
-    let scheme = visit.url.scheme();
-    match find(scheme) {
-        Some(protocol) => protocol.probe(visit).await,
-        None => {
-            let schemes: Vec<_> =
-                PROTOCOLS.iter().flat_map(|p| p.schemes()).map(|scheme| scheme.name()).collect();
-            Err(Error::new(
-                portolan_core::Kind::Usage,
-                format!("could not probe {}: {scheme}: is not probed yet", visit.url),
-            )
-            .with_hint(format!("probe knows {}", schemes.join(" "))))
-        }
-    }
+fn find_for(url: &Url) -> Result<&'static dyn Protocol, Error> {
+    find(url.scheme()).ok_or_else(|| {
+        let known: Vec<_> = schemes().map(|scheme| format!("{scheme}:")).collect();
+        let message = format!("probe does not know {}: URLs yet, as in {url}", url.scheme());
+        Error::new(Kind::Usage, message).with_hint(format!("it knows {}", known.join(" ")))
+    })
 }
+
+#[cfg(test)]
+mod tests;

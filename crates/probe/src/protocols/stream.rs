@@ -1,6 +1,6 @@
 //! Bare streams: a service is up when it accepts, and shakes hands where there is TLS.
 
-use portolan_core::Scheme;
+use portolan_core::{Phase, Scheme};
 
 use super::{Answer, Answering, Protocol, Visit};
 
@@ -9,6 +9,14 @@ pub(super) struct Streams;
 impl Protocol for Streams {
     fn schemes(&self) -> &'static [Scheme] {
         &[Scheme::Tcp, Scheme::Unix, Scheme::Tls]
+    }
+
+    fn phases(&self, scheme: Scheme) -> &'static [Phase] {
+        match scheme {
+            Scheme::Unix => &[Phase::CONNECT],
+            Scheme::Tls => &[Phase::RESOLVE, Phase::CONNECT, Phase::PROXY, Phase::TLS],
+            _ => &[Phase::RESOLVE, Phase::CONNECT, Phase::PROXY],
+        }
     }
 
     fn probe<'a>(&'a self, visit: Visit<'a>) -> Answering<'a> {
