@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use bytes::{Bytes, BytesMut};
-use futures_util::future::{self, Either};
+use futures_util::future::{self, Either, FutureExt};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
@@ -51,6 +51,8 @@ pub struct Client {
     /// The stream until the first request, which begins with HTTP's own handshake.
     stream: Option<Stream>,
     sender: Option<Sender>,
+    /// Drives the connection until the first response has begun, and then has a task of its own.
+    driver: Option<Driver>,
 }
 
 /// What the connection leads to.
@@ -110,6 +112,7 @@ impl Client {
             watch: Arc::default(),
             stream: Some(connection.stream),
             sender: None,
+            driver: None,
         })
     }
 
@@ -155,9 +158,10 @@ impl Client {
         let is_upgrade = request.headers().contains_key(header::UPGRADE);
         let answering = cx
             .within(SEND, async {
-                let answer = Box::pin(self.begin(&mut request, cx).await?);
+                let answer = self.begin(&mut request, cx).await?;
                 // An answer before the request is out is an early refusal, or a failure.
-                Ok(match future::select(answer, pin!(watch.flushed())).await {
+                let flushed = pin!(watch.flushed());
+                Ok(match beside(&mut self.driver, future::select(answer, flushed)).await {
                     Either::Left((answer, _)) => Either::Left(future::ready(answer)),
                     Either::Right(((), answer)) => Either::Right(answer),
                 })
@@ -167,7 +171,8 @@ impl Client {
         let waiting = cx.limited(cx.timeouts().idle);
         let response = waiting
             .within(WAIT, async {
-                let response = answering.await.map_err(|error| explain(&error, &peer, &watch))?;
+                let answer = beside(&mut self.driver, answering).await;
+                let response = answer.map_err(|error| explain(&error, &peer, &watch))?;
                 cx.fact(WAIT, "status", u64::from(response.status().as_u16()));
                 cx.fact(WAIT, "version", version_name(response.version()));
                 tell_response(&response, cx);
@@ -180,6 +185,8 @@ impl Client {
             })
             .await
             .map_err(|error| self.unanswered(error))?;
+        // Until the client and the last body are dropped.
+        self.driver.take().map(tokio::spawn);
         let (head, body) = response.into_parts();
         Ok(Response { head, body })
     }
@@ -210,8 +217,11 @@ impl Client {
         self.complete(request)?;
         if let Some(stream) = self.stream.take() {
             let watched = Watched::new(stream, self.watch.clone());
-            let sender = Sender::handshake(watched, self.is_http2).await;
-            self.sender = Some(sender.map_err(|error| explain(&error, &self.peer(), &self.watch))?);
+            let shaken = Sender::handshake(watched, self.is_http2).await;
+            let (sender, driver) =
+                shaken.map_err(|error| explain(&error, &self.peer(), &self.watch))?;
+            self.sender = Some(sender);
+            self.driver = Some(driver);
         }
         tell_request(request, self.is_http2, cx);
         let request = std::mem::take(request).map(Full::new);
@@ -251,28 +261,41 @@ impl Client {
 
 type Answer = Pin<Box<dyn Future<Output = hyper::Result<http::Response<Incoming>>> + Send>>;
 
-/// The sending half of a connection; a task of its own drives the connection until the sender and
-/// the last body are dropped.
+/// What moves the bytes of a connection.
+type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Runs `future` and drives the connection on the same task, so that the clock does not wait for
+/// another task to wake up.
+async fn beside<T>(driver: &mut Option<Driver>, future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    future::poll_fn(|cx| {
+        if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(cx).is_ready()) {
+            *driver = None;
+        }
+        future.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// The sending half of a connection.
 enum Sender {
     Http1(http1::SendRequest<Full<Bytes>>),
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
 impl Sender {
-    async fn handshake(stream: Watched, is_http2: bool) -> hyper::Result<Self> {
+    async fn handshake(stream: Watched, is_http2: bool) -> hyper::Result<(Self, Driver)> {
         let io = TokioIo::new(stream);
         if is_http2 {
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder.max_header_list_size(HEAD_MAX as u32);
             let (sender, connection) = builder.handshake(io).await?;
-            tokio::spawn(connection);
-            Ok(Self::Http2(sender))
+            Ok((Self::Http2(sender), Box::pin(connection.map(drop))))
         } else {
             let mut builder = http1::Builder::new();
             builder.max_buf_size(HEAD_MAX).max_headers(HEADERS_MAX);
             let (sender, connection) = builder.handshake(io).await?;
-            tokio::spawn(connection);
-            Ok(Self::Http1(sender))
+            Ok((Self::Http1(sender), Box::pin(connection.map(drop))))
         }
     }
 
