@@ -273,11 +273,14 @@ impl Tls {
     }
 
     async fn build(&self) -> Result<Engine, Error> {
-        let trust = match &self.roots {
-            Some(roots) => Trust::given(roots),
-            // It reads files.
-            None => tokio::task::spawn_blocking(Trust::platform).await.unwrap_or(Trust::Nothing),
+        let roots = self.roots.clone();
+        let gather = move || {
+            // The first random number of a process takes tens of milliseconds of gathering entropy.
+            let _ = provider().secure_random.fill(&mut [0]);
+            roots.map_or_else(Trust::platform, |roots| Trust::given(&roots))
         };
+        // It reads files, too.
+        let trust = tokio::task::spawn_blocking(gather).await.unwrap_or(Trust::Nothing);
         let verifier = Arc::new(Verifier::new(trust, self.pins.clone()));
         let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&self.versions.supported())
