@@ -40,7 +40,6 @@ fn what_is_met_and_what_is_not() {
         "body!~error",
         "rtt<51ms",
         "wait>=50ms",
-        "cert-days>14",
         " status = 204 ",
     ] {
         assert!(met(text), "{text}");
@@ -59,6 +58,12 @@ fn a_phase_that_did_not_happen_is_not_as_expected() {
     let target = Target::from("unix:/a".parse::<portolan_core::Url>().unwrap());
     let unmet = Expectation::unmet(&[expectation], &target, &Answer::default(), &waited(50));
     assert!(unmet.is_none());
+}
+
+#[test]
+fn a_certificate_that_was_not_read_is_not_as_expected() {
+    let found = parse("cert-days>14").contradiction(&Answer::default(), &waited(50));
+    assert_eq!(found.as_deref(), Some("the certificate could not be read"));
 }
 
 #[test]
