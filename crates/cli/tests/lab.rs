@@ -7,14 +7,14 @@ mod support;
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
 use portolan::net::now;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use support::{Live, Portolan, Servers, get, run};
 
@@ -114,6 +114,37 @@ fn idle_peers_do_not_hold_up_its_end() {
     // The lab would wait 5 s for those that are at work.
     assert!(now() - started < Duration::from_secs(3), "{:?}", now() - started);
     drop((echo, unix, silent, greeted, tunnel, kept));
+}
+
+#[test]
+fn more_peers_than_open_files_wait_their_turn() {
+    let portolan = Portolan::new();
+    let lab = portolan.command(&["lab", "--only", "tcp", "--ports", "ephemeral"]);
+    let mut shell = std::process::Command::new("/bin/sh");
+    shell.args(["-c", "ulimit -n 40 && exec \"$0\" \"$@\""]).arg(lab.get_program());
+    shell.args(lab.get_args()).env_clear().stdin(std::process::Stdio::null());
+    let piped = std::process::Stdio::piped;
+    let mut child = shell.stdout(piped()).stderr(piped()).spawn().unwrap();
+    let mut announced = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut announced).unwrap();
+    let url = announced.trim().rsplit(' ').next().unwrap();
+
+    let peers: Vec<_> = (0..60).map(|_| connect(url)).collect();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    // By the sixth failure the pause is long enough for all peers to go within it.
+    for _ in 0..6 {
+        read_until(&mut said, "could not accept: too many open files");
+    }
+    drop(peers);
+    let echoed = echo(url, b"still here");
+
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(echoed.unwrap(), b"still here");
+    // The pauses grow, also while peers come and go.
+    assert!(rest.matches("could not accept").count() < 15, "{rest}");
 }
 
 #[test]

@@ -53,14 +53,17 @@ pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Fut
     let handler = Arc::new(handler);
     let mut tasks = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
-    loop {
-        tokio::select! {
-            () = &mut shutdown => break,
-            incoming = listener.accept() => {
-                tasks.spawn(attend(incoming, handler.clone(), cx.clone()));
+    'accepting: loop {
+        // One wait for the next connection, whoever ends meanwhile: a pause after a failure counts.
+        let mut accepting = std::pin::pin!(listener.accept());
+        let incoming = loop {
+            tokio::select! {
+                () = &mut shutdown => break 'accepting,
+                incoming = &mut accepting => break incoming,
+                Some(_) = tasks.join_next() => {}
             }
-            Some(_) = tasks.join_next() => {}
-        }
+        };
+        tasks.spawn(attend(incoming, handler.clone(), cx.clone()));
     }
     drop(listener);
     stopping.cancel();
