@@ -20,7 +20,14 @@ const FLOORS: [&[&str]; 6] = [
         "portolan-smtp",
         "portolan-dns",
     ],
-    &["portolan-probe", "portolan-scan", "portolan-crawl", "portolan-load", "portolan-lab"],
+    &[
+        "portolan-probe",
+        "portolan-relay",
+        "portolan-scan",
+        "portolan-crawl",
+        "portolan-load",
+        "portolan-lab",
+    ],
     &["portolan"],
     &["portolan-cli"],
 ];

@@ -5,9 +5,11 @@ pub mod applies;
 pub mod completions;
 pub mod dial;
 pub mod lab;
+pub mod listen;
 pub mod man;
 pub mod output;
 pub mod probe;
+pub mod relay;
 pub mod tls;
 pub mod values;
 
@@ -15,9 +17,11 @@ use clap::{Command, CommandFactory, Parser, Subcommand};
 
 use self::completions::CompletionsArgs;
 use self::lab::LabArgs;
+use self::listen::ListenArgs;
 use self::man::ManArgs;
 use self::output::OutputArgs;
 use self::probe::ProbeArgs;
+use self::relay::RelayArgs;
 use crate::exit;
 
 /// Every network protocol, from either end.
@@ -49,6 +53,10 @@ pub struct Cli {
 pub enum Verb {
     /// Is it up, how fast is each layer, and if not, which layer is broken and what to do
     Probe(Box<ProbeArgs>),
+    /// Accept connections, and do one thing with each
+    Listen(Box<ListenArgs>),
+    /// Join any two: listen on one URL, dial the other, for each connection
+    Relay(Box<RelayArgs>),
     /// Start every server on loopback, with faults on demand
     Lab(LabArgs),
     /// Print a shell's completions

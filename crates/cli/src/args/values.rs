@@ -19,6 +19,11 @@ pub(crate) fn duration(text: &str) -> Result<Duration, UnitError> {
     units::duration(text)
 }
 
+/// Reads a rate such as `1MB/s`.
+pub(crate) fn byte_rate(text: &str) -> Result<u64, UnitError> {
+    units::byte_rate(text)
+}
+
 /// Reads a duration that is not zero.
 pub(crate) fn interval(text: &str) -> Result<Duration, &'static str> {
     match units::duration(text) {

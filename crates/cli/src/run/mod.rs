@@ -4,9 +4,11 @@ pub mod completions;
 mod descriptors;
 pub mod dialer;
 pub mod lab;
+pub mod listen;
 pub mod man;
 pub mod metrics;
 pub mod probe;
+pub mod relay;
 pub mod signals;
 mod targets;
 
@@ -27,6 +29,8 @@ use crate::exit::Exit;
 pub fn run(verb: &Verb, given: &Given, console: &Console) -> Result<Exit, Error> {
     match verb {
         Verb::Probe(args) => block_on(probe::run(args, given, console)),
+        Verb::Listen(args) => block_on(listen::run(args, console)),
+        Verb::Relay(args) => block_on(relay::run(args, console)),
         Verb::Lab(args) => block_on(lab::run(args, console)),
         Verb::Completions(args) => completions::run(args, console),
         Verb::Man(args) => man::run(args, console),
