@@ -31,6 +31,7 @@
 //! ```
 
 mod attempts;
+pub mod blocking;
 mod connection;
 mod context;
 mod datagram;

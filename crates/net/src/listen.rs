@@ -45,10 +45,8 @@ pub(crate) struct Settings {
 
 enum ListenSocket {
     Tcp(TcpListener),
-    Unix(
-        UnixListener,
-        #[expect(dead_code, reason = "dropping it removes the file")] Option<SocketFile>,
-    ),
+    /// With the file that goes when this is dropped.
+    Unix(UnixListener, Option<SocketFile>),
     /// Bound but not listening: the system refuses every connection.
     Refusing(#[expect(dead_code, reason = "it holds the port")] Socket),
     Closed,
@@ -149,6 +147,20 @@ impl Listener {
     #[must_use]
     pub fn local_url(&self) -> Url {
         self.url.clone()
+    }
+
+    /// The same listener, watched by the runtime that this is called on, wherever it was bound.
+    pub(crate) fn here(mut self) -> io::Result<Self> {
+        self.socket = match self.socket {
+            ListenSocket::Tcp(socket) => {
+                ListenSocket::Tcp(TcpListener::from_std(socket.into_std()?)?)
+            }
+            ListenSocket::Unix(socket, file) => {
+                ListenSocket::Unix(UnixListener::from_std(socket.into_std()?)?, file)
+            }
+            other => other,
+        };
+        Ok(self)
     }
 
     fn local_address(&self) -> Option<SocketAddr> {
