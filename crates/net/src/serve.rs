@@ -36,6 +36,16 @@ where
     }
 }
 
+impl<H: Handler> Handler for Arc<H> {
+    fn handle(
+        &self,
+        connection: Connection,
+        cx: Context,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        (**self).handle(connection, cx)
+    }
+}
+
 /// Accepts connections and hands each to `handler`, in a task of its own, until `shutdown` is
 /// ready. Then the listener is closed, handlers are told by [`Context::stopping`], and those that
 /// have not ended within the listener's drain limit are dropped.

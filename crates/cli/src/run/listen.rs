@@ -1,11 +1,12 @@
 //! `listen`: accepts, and echoes.
 
 use portolan::Error;
-use portolan::net::{Connection, Context, Listener, echo, serve};
+use portolan::blocking::{self, Threads};
+use portolan::net::{Connection, Context, Listener, echo};
 
-use super::descriptors;
 use super::signals::Signals;
-use crate::args::listen::ListenArgs;
+use super::{descriptors, models};
+use crate::args::listen::{ListenArgs, Model};
 use crate::console::Console;
 use crate::exit::Exit;
 
@@ -18,9 +19,21 @@ pub async fn run(args: &ListenArgs, console: &Console) -> Result<Exit, Error> {
     descriptors::raise();
     let listener = Listener::bind(&args.url).await?;
     console.line(&format!("listening on {}", listener.local_url()))?;
-    let handler = |connection: Connection, cx: Context| async move {
-        echo(connection.stream, &cx).await.map(drop)
-    };
-    serve(listener, handler, signals.next()).await;
+    let listeners = vec![listener];
+    match args.model {
+        Model::Async | Model::EventLoop => {
+            let handler = |connection: Connection, cx: Context| async move {
+                echo(connection.stream, &cx).await.map(drop)
+            };
+            models::serve(args.model, listeners, handler, signals.next()).await?;
+        }
+        Model::Threads => {
+            let handler = |connection: blocking::Connection, _cx: Context| {
+                blocking::echo(connection.stream).map(drop)
+            };
+            let handler = Threads::new(handler);
+            models::serve(args.model, listeners, handler, signals.next()).await?;
+        }
+    }
     Ok(Exit::DONE)
 }

@@ -43,12 +43,14 @@
 //!
 //! This leaves datagrams and protocols that need a runtime to the asynchronous side.
 
+mod echo;
 mod serve;
 mod stream;
 
 use portolan_core::{Error, Kind, Url};
 use tokio::runtime::{Builder, Runtime};
 
+pub use self::echo::echo;
 pub use self::serve::{Handler, Threads, serve};
 pub use self::stream::Stream;
 use crate::{Context, Dialer, Info, Listener};

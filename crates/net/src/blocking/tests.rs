@@ -46,14 +46,8 @@ fn any_port() -> Listener {
     bind(&"tcp:127.0.0.1:0".parse().unwrap()).unwrap()
 }
 
-fn echo(mut connection: Connection, _cx: Context) -> io::Result<()> {
-    let mut buffer = [0; 1000];
-    loop {
-        match connection.stream.read(&mut buffer)? {
-            0 => return connection.stream.shutdown(),
-            count => connection.stream.write_all(&buffer[..count])?,
-        }
-    }
+fn echo(connection: Connection, _cx: Context) -> io::Result<()> {
+    super::echo(connection.stream).map(drop)
 }
 
 /// Keeps what was observed.
