@@ -1,6 +1,7 @@
 //! What the verbs do: each calls an engine and hands its report to the console.
 
 pub mod completions;
+pub mod connect;
 mod descriptors;
 pub mod dialer;
 pub mod lab;
@@ -10,6 +11,7 @@ pub mod metrics;
 pub mod probe;
 pub mod relay;
 pub mod signals;
+mod stdio;
 mod targets;
 
 use std::time::Duration;
@@ -29,6 +31,7 @@ use crate::exit::Exit;
 pub fn run(verb: &Verb, given: &Given, console: &Console) -> Result<Exit, Error> {
     match verb {
         Verb::Probe(args) => block_on(probe::run(args, given, console)),
+        Verb::Connect(args) => block_on(connect::run(args, given, console)),
         Verb::Listen(args) => block_on(listen::run(args, console)),
         Verb::Relay(args) => block_on(relay::run(args, console)),
         Verb::Lab(args) => block_on(lab::run(args, console)),
