@@ -1,5 +1,6 @@
 //! Reports turned into text and into JSON: pure, nothing is printed here.
 
+pub mod connection;
 pub mod error;
 pub mod probe;
 
