@@ -19,20 +19,61 @@ pub struct Carried {
     pub back: u64,
 }
 
-/// Carries bytes both ways between two streams until both have half-closed.
+/// How two streams are joined.
+///
+/// # Defaults
+/// No limit of the rate; until both have said all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Join {
+    /// The most bytes a second, each way.
+    pub rate: Option<u64>,
+    /// When it is over.
+    pub until: Until,
+}
+
+/// When two streams have been joined for long enough.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Until {
+    /// Both have said all.
+    #[default]
+    Both,
+    /// The near one has said all, and the far one has it; what the far one says within a second
+    /// after that is still carried.
+    Near,
+    /// The far one has said all, whatever the near one has yet to say.
+    Far,
+}
+
+/// Carries bytes both ways between two streams until both have half-closed, or as `how` says.
 ///
 /// # Errors
 /// [`Kind::Lost`] where an end breaks.
-pub async fn join(
-    mut near: Stream,
-    mut far: Stream,
-    _rate: Option<u64>,
-    cx: &Context,
-) -> Result<Carried, Error> {
-    let copying = tokio::io::copy_bidirectional(&mut near, &mut far);
+pub async fn join(near: Stream, far: Stream, how: Join, cx: &Context) -> Result<Carried, Error> {
+    let (mut near_read, mut near_write) = tokio::io::split(near);
+    let (mut far_read, mut far_write) = tokio::io::split(far);
+    let there = async {
+        let count = tokio::io::copy(&mut near_read, &mut far_write).await?;
+        far_write.shutdown().await.map(|()| count)
+    };
+    let back = async {
+        let count = tokio::io::copy(&mut far_read, &mut near_write).await?;
+        near_write.shutdown().await.map(|()| count)
+    };
+    let (mut there, mut back) = (std::pin::pin!(there), std::pin::pin!(back));
     tokio::select! {
-        copied = copying => {
-            copied.map(|(there, back)| Carried { there, back }).map_err(lost)
+        there = &mut there => {
+            let there = there.map_err(lost)?;
+            if how.until == Until::Near {
+                return Ok(Carried { there, back: 0 });
+            }
+            Ok(Carried { there, back: back.await.map_err(lost)? })
+        }
+        back = &mut back => {
+            let back = back.map_err(lost)?;
+            match how.until {
+                Until::Far => Ok(Carried { there: 0, back }),
+                Until::Both | Until::Near => Ok(Carried { there: there.await.map_err(lost)?, back }),
+            }
         }
         () = cx.stopping() => Ok(Carried::default()),
     }

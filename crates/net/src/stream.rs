@@ -1,6 +1,7 @@
 //! One stream type for all that carries bytes both ways.
 
 use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -63,6 +64,16 @@ impl Stream {
     /// A stream of any other kind.
     pub fn boxed(io: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
         Self::from(StreamKind::Other(Box::pin(io)))
+    }
+
+    /// A pair of connected Unix sockets: a stream, and the other end for a child process.
+    ///
+    /// # Errors
+    /// The system's, when there are no more descriptors.
+    pub fn pair() -> io::Result<(Self, OwnedFd)> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        Ok((UnixStream::from_std(ours)?.into(), theirs.into()))
     }
 
     /// Counts what passes from now on.

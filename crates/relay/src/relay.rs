@@ -1,30 +1,32 @@
 //! The relay: each connection that comes in is joined to one that it dials.
 
 use portolan_core::{Error, Url};
-use portolan_net::{Connection, Context, Dialer, Handler, Listener, join, serve};
+use portolan_net::{Connection, Context, Dialer, Handler, Listener, serve};
+
+use crate::{Carry, End};
 
 /// Joins each connection that is accepted to a connection of its own to one target.
 ///
 /// # Defaults
-/// No limit of the rate.
+/// Those of [`Carry`].
 #[derive(Clone, Debug)]
 pub struct Relay {
     to: Url,
     dialer: Dialer,
-    rate: Option<u64>,
+    carry: Carry,
 }
 
 impl Relay {
     /// A relay to `to`, which `dialer` dials.
     #[must_use]
-    pub const fn new(to: Url, dialer: Dialer) -> Self {
-        Self { to, dialer, rate: None }
+    pub fn new(to: Url, dialer: Dialer) -> Self {
+        Self { to, dialer, carry: Carry::default() }
     }
 
-    /// Carries at most so many bytes a second, each way and for each connection.
+    /// Joins the ends in this way.
     #[must_use]
-    pub const fn with_rate(mut self, rate: u64) -> Self {
-        self.rate = Some(rate);
+    pub const fn with_carry(mut self, carry: Carry) -> Self {
+        self.carry = carry;
         self
     }
 
@@ -36,7 +38,7 @@ impl Relay {
 
 impl Handler for Relay {
     async fn handle(&self, near: Connection, cx: Context) -> Result<(), Error> {
-        let far = self.dialer.dial_url(&self.to, &cx).await?;
-        join(near.stream, far.stream, self.rate, &cx).await.map(drop)
+        let far = End::dial(&self.to, &self.dialer, &cx).await?;
+        self.carry.join(End::Stream(near.stream), far, &cx).await.map(drop)
     }
 }

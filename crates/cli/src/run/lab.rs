@@ -15,7 +15,7 @@ use super::signals::Signals;
 use crate::args::lab::{LabArgs, Ports as PortsArg};
 use crate::console::Console;
 use crate::exit::Exit;
-use crate::show::millis;
+use crate::show::connection;
 
 /// Starts the lab, says where its servers are, and drains it on SIGINT or SIGTERM; a second signal
 /// ends it at once.
@@ -96,39 +96,24 @@ struct Connections {
 
 impl Observer for Connections {
     fn observe(&self, _at: Instant, event: &Event) {
-        // Where stdout is gone there is nobody left to tell.
-        let _ = match event {
-            Event::Opened { peer } if self.console.is_json() => self.console.json(
-                "connection",
-                &json!({ "name": self.name, "event": "open", "peer": peer.to_string() }),
-            ),
-            Event::Closed { peer, bytes_in, bytes_out, elapsed, failure }
-                if self.console.is_json() =>
-            {
-                self.console.json(
-                    "connection",
-                    &json!({
-                        "name": self.name,
-                        "event": "close",
-                        "peer": peer.to_string(),
-                        "bytes_in": bytes_in,
-                        "bytes_out": bytes_out,
-                        "ms": millis(*elapsed),
-                        "error": failure,
-                    }),
-                )
-            }
+        if self.console.is_json()
+            && let Some(mut body) = connection::json(event)
+        {
+            body.insert("name".to_owned(), self.name.into());
+            // Where stdout is gone there is nobody left to tell.
+            let _ = self.console.json("connection", &body);
+            return;
+        }
+        match event {
             Event::AcceptFailed(failure) => {
                 self.console.note(&format!("{}: could not accept: {failure}", self.name));
-                Ok(())
             }
             event if self.console.verbosity() > 0 => {
                 if let Some(line) = crate::trace::connection(event) {
                     self.console.trace(&format!("* {} {line}", self.name));
                 }
-                Ok(())
             }
-            _ => Ok(()),
-        };
+            _ => {}
+        }
     }
 }

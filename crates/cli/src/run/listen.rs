@@ -18,21 +18,22 @@ pub async fn run(args: &ListenArgs, console: &Console) -> Result<Exit, Error> {
     let mut signals = Signals::catch()?;
     descriptors::raise();
     let listener = Listener::bind(&args.url).await?;
-    console.line(&format!("listening on {}", listener.local_url()))?;
-    let listeners = vec![listener];
+    let url = listener.local_url();
+    let workers = listener.share(args.workers.into())?;
+    console.line(&format!("listening on {url}"))?;
     match args.model {
         Model::Async | Model::EventLoop => {
             let handler = |connection: Connection, cx: Context| async move {
                 echo(connection.stream, &cx).await.map(drop)
             };
-            models::serve(args.model, listeners, handler, signals.next()).await?;
+            models::serve(workers, args.model, handler, signals.next()).await?;
         }
         Model::Threads => {
             let handler = |connection: blocking::Connection, _cx: Context| {
                 blocking::echo(connection.stream).map(drop)
             };
             let handler = Threads::new(handler);
-            models::serve(args.model, listeners, handler, signals.next()).await?;
+            models::serve(workers, args.model, handler, signals.next()).await?;
         }
     }
     Ok(Exit::DONE)

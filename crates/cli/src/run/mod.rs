@@ -1,6 +1,7 @@
 //! What the verbs do: each calls an engine and hands its report to the console.
 
 pub mod completions;
+pub mod connect;
 mod descriptors;
 pub mod dialer;
 pub mod lab;
@@ -11,6 +12,7 @@ mod models;
 pub mod probe;
 pub mod relay;
 pub mod signals;
+mod stdio;
 mod targets;
 
 use std::time::Duration;
@@ -33,6 +35,7 @@ pub fn run(verb: &Verb, given: &Given, console: &Console) -> Result<Exit, Error>
         Verb::Listen(args) => {
             block_on_with(models::runtime(args.model), listen::run(args, console))
         }
+        Verb::Connect(args) => block_on(connect::run(args, given, console)),
         Verb::Relay(args) => block_on(relay::run(args, console)),
         Verb::Lab(args) => block_on(lab::run(args, console)),
         Verb::Completions(args) => completions::run(args, console),

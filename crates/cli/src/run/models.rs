@@ -3,11 +3,10 @@
 //! The handler is the same in all of them. What differs is the runtime, and with several workers
 //! how many event loops there are, each with a listening socket of its own.
 
-use std::io;
 use std::sync::Arc;
 use std::thread;
 
-use portolan::net::{self, Handler, Listener};
+use portolan::net::{self, Handler, Share};
 use portolan::{Error, Kind};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
@@ -26,50 +25,53 @@ pub(super) fn runtime(model: Model) -> Builder {
     builder
 }
 
-/// Serves what all `listeners` accept until `shutdown` is ready, and drains them. In the
-/// asynchronous model they share the runtime's threads; in the others each has an event loop on a
-/// thread of its own.
+/// Serves what all `workers` accept until `shutdown` is ready, and drains them. In the asynchronous
+/// model they share the threads of the runtime; in the others each has an event loop on a thread of
+/// its own, the first one the runtime itself.
 ///
 /// # Errors
-/// [`Kind::Denied`] where a loop or its thread cannot be started.
+/// As for [`Share::listen`], and [`Kind::Denied`] where a loop or its thread cannot be started.
 pub(super) async fn serve(
+    workers: Vec<Share>,
     model: Model,
-    listeners: Vec<Listener>,
     handler: impl Handler,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let stopping = CancellationToken::new();
+    let stop = stopping.clone().drop_guard();
     let handler = Arc::new(handler);
-    let mut workers = JoinSet::new();
-    for (number, listener) in listeners.into_iter().enumerate() {
-        let served = net::serve(listener, handler.clone(), stopping.clone().cancelled_owned());
-        // The runtime that is there is the first one's loop.
+    let mut running = JoinSet::new();
+    for (number, share) in workers.into_iter().enumerate() {
+        let (handler, stopping) = (handler.clone(), stopping.clone());
         if model == Model::Async || number == 0 {
-            workers.spawn(served);
+            running.spawn(net::serve(share.listen()?, handler, stopping.cancelled_owned()));
         } else {
-            let ended = on_a_thread(served).map_err(|cause| {
-                Error::new(Kind::Denied, "could not start a worker").with_source(cause)
-            })?;
-            workers.spawn(async { ended.await.unwrap_or_default() });
+            running.spawn(worker(share, handler, stopping)?);
         }
     }
     shutdown.await;
-    stopping.cancel();
-    workers.join_all().await;
+    drop(stop);
+    running.join_all().await;
     Ok(())
 }
 
-/// Runs `work` on an event loop and a thread of its own; what is returned is ready when it is done.
-fn on_a_thread(
-    work: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<oneshot::Receiver<()>> {
-    let event_loop = Builder::new_current_thread().enable_all().build()?;
-    let (done, ended) = oneshot::channel();
-    let run = move || {
-        event_loop.block_on(work);
-        // Who waits is told by the end of the channel too.
-        let _ = done.send(());
+/// Serves on an event loop and a thread of its own; what is returned is ready when they end.
+fn worker(
+    share: Share,
+    handler: Arc<impl Handler>,
+    stopping: CancellationToken,
+) -> Result<impl Future<Output = ()>, Error> {
+    let failed = |cause| Error::new(Kind::Denied, "could not start a worker").with_source(cause);
+    let event_loop = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let listener = {
+        let _inside = event_loop.enter();
+        share.listen()?
     };
-    thread::Builder::new().name("worker".to_owned()).spawn(run)?;
-    Ok(ended)
+    let (done, end) = oneshot::channel::<()>();
+    let run = move || {
+        event_loop.block_on(net::serve(listener, handler, stopping.cancelled_owned()));
+        drop(done);
+    };
+    thread::Builder::new().name("worker".to_owned()).spawn(run).map_err(failed)?;
+    Ok(async { end.await.unwrap_or_default() })
 }

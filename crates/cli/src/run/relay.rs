@@ -1,8 +1,8 @@
 //! `relay`: listens, and joins each connection to one that it dials.
 
 use portolan::Error;
-use portolan::net::Listener;
-use portolan::relay::Relay;
+use portolan::net::{Join, Listener};
+use portolan::relay::{Carry, Relay};
 
 use super::descriptors;
 use super::signals::Signals;
@@ -20,10 +20,10 @@ pub async fn run(args: &RelayArgs, console: &Console) -> Result<Exit, Error> {
     descriptors::raise();
     let listener = Listener::bind(&args.from).await?;
     console.line(&format!("listening on {}", listener.local_url()))?;
-    let mut relay = Relay::new(args.to.clone(), args.dial.dialer()?);
-    if let Some(rate) = args.rate {
-        relay = relay.with_rate(rate);
-    }
+    let relay = Relay::new(args.to.clone(), args.dial.dialer()?).with_carry(Carry {
+        join: Join { rate: args.rate, ..Join::default() },
+        ..Carry::default()
+    });
     relay.serve(listener, signals.next()).await;
     Ok(Exit::DONE)
 }

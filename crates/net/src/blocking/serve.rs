@@ -45,7 +45,8 @@ where
 /// [`Event::Closed`](portolan_core::Event::Closed) for each connection.
 ///
 /// # Errors
-/// [`Kind::Denied`] where the system refuses what an event loop or a thread needs.
+/// [`Kind::Denied`] and [`Kind::Connect`] where the system refuses what an event loop, a thread or
+/// a listener needs.
 pub fn serve(
     listener: Listener,
     handler: impl Handler,
@@ -57,11 +58,9 @@ pub fn serve(
         shutdown();
         drop(stop);
     })?;
+    let share = listener.detach()?;
     runtime()?.block_on(async {
-        let listener = listener.here().map_err(|cause| {
-            Error::new(Kind::Denied, "could not watch the listening socket").with_source(cause)
-        })?;
-        crate::serve(listener, Threads::new(handler), stopping.cancelled()).await;
+        crate::serve(share.listen()?, Threads::new(handler), stopping.cancelled()).await;
         Ok(())
     })
 }
