@@ -44,6 +44,7 @@ pub(crate) struct Settings {
     limit: Option<Limit>,
     access: Arc<Access>,
     proxy_protocol: bool,
+    pub(crate) once: bool,
     tls: Option<Arc<tls::Server>>,
     faults: Plan,
     pub(crate) timeouts: Timeouts,
@@ -94,6 +95,14 @@ impl Listener {
     #[must_use]
     pub fn with_max_connections(mut self, connections: usize) -> Self {
         self.settings.limit = Some(Limit::Refuse(Arc::new(Semaphore::new(connections))));
+        self
+    }
+
+    /// Serves one connection: once it has come, nobody else can connect, and
+    /// [`serve`](crate::serve) returns when it has ended. Who is refused does not count.
+    #[must_use]
+    pub const fn once(mut self) -> Self {
+        self.settings.once = true;
         self
     }
 
@@ -306,6 +315,7 @@ impl Settings {
             limit: None,
             access: Arc::default(),
             proxy_protocol: false,
+            once: false,
             tls: None,
             faults: Plan::default(),
             timeouts: Timeouts::default(),
