@@ -46,6 +46,7 @@ pub mod proxy_protocol;
 mod resolve;
 mod retry;
 mod serve;
+mod session;
 mod stream;
 pub mod tls;
 
@@ -59,4 +60,5 @@ pub use listen::{Incoming, Listener, Share};
 pub use resolve::{Resolve, SystemResolver};
 pub use retry::{Retry, retry};
 pub use serve::{Handler, serve};
+pub use session::{Session, Sessions, serve_datagrams};
 pub use stream::{Meter, Stream};
