@@ -39,6 +39,7 @@ mod eyeballs;
 pub mod fault;
 mod join;
 mod listen;
+pub mod pcap;
 pub mod proxy;
 mod resolve;
 mod retry;

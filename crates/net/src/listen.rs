@@ -8,13 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use portolan_core::{Backoff, Endpoint, Error, Event, Failure, Host, Kind, Timeouts, Url};
+use portolan_core::{
+    Backoff, Direction, Endpoint, Error, Event, Failure, Host, Kind, Timeouts, Url,
+};
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::fault::{Opening, Plan};
+use crate::pcap::{Capture, Ends, Tap};
 use crate::{
     Connection, Context, Info, Meter, Observer, Resolve, Stream, SystemResolver, now, tls,
 };
@@ -25,7 +28,7 @@ const BACKLOG: u32 = 4096;
 /// A bound socket that accepts connections.
 ///
 /// # Defaults
-/// No limit of connections, no TLS, no faults; 10 s for a TLS handshake, 5 s to drain.
+/// No limit of connections, no TLS, no faults, no capture; 10 s for a TLS handshake, 5 s to drain.
 pub struct Listener {
     socket: ListenSocket,
     url: Url,
@@ -38,6 +41,7 @@ pub(crate) struct Settings {
     limit: Option<Arc<Semaphore>>,
     tls: Option<tls::Server>,
     faults: Plan,
+    capture: Option<Capture>,
     pub(crate) timeouts: Timeouts,
     pub(crate) drain: Duration,
     pub(crate) observers: Vec<Arc<dyn Observer>>,
@@ -81,6 +85,7 @@ impl Listener {
                 limit: None,
                 tls: None,
                 faults: Plan::default(),
+                capture: None,
                 timeouts: Timeouts::default(),
                 drain: Duration::from_secs(5),
                 observers: Vec::new(),
@@ -145,6 +150,13 @@ impl Listener {
         Ok(self)
     }
 
+    /// Captures all connections that are accepted from now on; none, where this is `None`.
+    #[must_use]
+    pub fn with_capture(mut self, capture: impl Into<Option<Capture>>) -> Self {
+        self.settings.capture = capture.into();
+        self
+    }
+
     /// The URL at which this listener is reached: with the port that was taken.
     #[must_use]
     pub fn local_url(&self) -> Url {
@@ -202,14 +214,26 @@ impl Listener {
                 let (stream, peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 let local = stream.local_addr().ok();
-                Ok((stream.into(), Endpoint::from(peer), local))
+                let ends = local.map(|local| Ends::Inet { local, remote: peer });
+                Ok((self.captured(stream.into(), ends), Endpoint::from(peer), local))
             }
             ListenSocket::Unix(listener, _) => {
                 let (stream, peer) = listener.accept().await?;
                 let path = peer.as_pathname().map_or_else(PathBuf::new, PathBuf::from);
-                Ok((stream.into(), Endpoint::unix(path), None))
+                let ends = Ends::Unix(self.url.to_string());
+                Ok((self.captured(stream.into(), Some(ends)), Endpoint::unix(path), None))
             }
             ListenSocket::Refusing(_) | ListenSocket::Closed => std::future::pending().await,
+        }
+    }
+
+    /// The stream, in the capture where there is one.
+    fn captured(&self, stream: Stream, ends: Option<Ends>) -> Stream {
+        match (&self.settings.capture, ends) {
+            (Some(capture), Some(ends)) => {
+                stream.tapped(Tap::open(capture.clone(), ends, Direction::Received))
+            }
+            _ => stream,
         }
     }
 }

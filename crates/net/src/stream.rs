@@ -9,12 +9,16 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::pcap::{Tap, Tapped};
+
 /// Bytes in both directions: TCP, a Unix socket, TLS over either, or anything else, boxed.
 ///
 /// `shutdown` half-closes. Dropping closes; [`abort`](Self::abort) resets.
 pub struct Stream {
     kind: StreamKind,
     meter: Option<Arc<Meter>>,
+    /// The capture of the socket beneath, where what is boxed hides it.
+    beneath: Option<Tap>,
 }
 
 /// The kinds that have a fast path, and one for all others.
@@ -22,6 +26,7 @@ enum StreamKind {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<tokio_rustls::TlsStream<Stream>>),
+    Tapped(Box<Tapped>),
     Other(Pin<Box<dyn Io>>),
 }
 
@@ -64,8 +69,35 @@ impl Stream {
         self
     }
 
+    /// Captures what passes from now on.
+    #[must_use]
+    pub(crate) fn tapped(self, tap: Tap) -> Self {
+        StreamKind::Tapped(Box::new(Tapped { stream: self, tap })).into()
+    }
+
+    /// This stream, which is boxed, knowing the capture of the one that it carries on.
+    #[must_use]
+    pub(crate) fn over(mut self, beneath: Option<Tap>) -> Self {
+        self.beneath = beneath;
+        self
+    }
+
+    /// The capture of the socket at the bottom, where there is one.
+    pub(crate) fn tap(&self) -> Option<&Tap> {
+        match &self.kind {
+            StreamKind::Tapped(tapped) => Some(&tapped.tap),
+            StreamKind::Tls(stream) => stream.get_ref().0.tap(),
+            StreamKind::Tcp(_) | StreamKind::Unix(_) | StreamKind::Other(_) => {
+                self.beneath.as_ref()
+            }
+        }
+    }
+
     /// Closes at once: over TCP the peer gets a reset (RST) instead of an orderly end.
     pub fn abort(self) {
+        if let Some(tap) = self.tap() {
+            tap.reset();
+        }
         if let Some(tcp) = self.tcp() {
             let _ = socket2::SockRef::from(tcp).set_linger(Some(std::time::Duration::ZERO));
         }
@@ -76,6 +108,7 @@ impl Stream {
         match &self.kind {
             StreamKind::Tcp(stream) => Some(stream),
             StreamKind::Tls(stream) => stream.get_ref().0.tcp(),
+            StreamKind::Tapped(tapped) => tapped.stream.tcp(),
             StreamKind::Unix(_) | StreamKind::Other(_) => None,
         }
     }
@@ -83,7 +116,7 @@ impl Stream {
 
 impl From<StreamKind> for Stream {
     fn from(kind: StreamKind) -> Self {
-        Self { kind, meter: None }
+        Self { kind, meter: None, beneath: None }
     }
 }
 
@@ -107,10 +140,11 @@ impl From<tokio_rustls::TlsStream<Self>> for Stream {
 
 impl std::fmt::Debug for Stream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self.kind {
+        f.write_str(match &self.kind {
             StreamKind::Tcp(_) => "Stream(tcp)",
             StreamKind::Unix(_) => "Stream(unix)",
             StreamKind::Tls(_) => "Stream(tls)",
+            StreamKind::Tapped(tapped) => return tapped.stream.fmt(f),
             StreamKind::Other(_) => "Stream(other)",
         })
     }
@@ -130,6 +164,10 @@ macro_rules! each {
             }
             StreamKind::Tls(io) => {
                 let $io = Pin::new(io);
+                $call
+            }
+            StreamKind::Tapped(io) => {
+                let $io = Pin::new(&mut **io);
                 $call
             }
             StreamKind::Other(io) => {
@@ -189,6 +227,7 @@ impl AsyncWrite for Stream {
             StreamKind::Tcp(io) => io.is_write_vectored(),
             StreamKind::Unix(io) => io.is_write_vectored(),
             StreamKind::Tls(io) => io.is_write_vectored(),
+            StreamKind::Tapped(io) => io.is_write_vectored(),
             StreamKind::Other(io) => io.is_write_vectored(),
         }
     }
