@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use portolan::lab::Lab;
 use portolan::net::fault::Fault;
 
+use super::pcap::PcapArgs;
 use super::values::number;
 
 /// Which servers to start, and how they misbehave.
@@ -23,6 +24,7 @@ Examples:
   portolan lab --only http,https --ports ephemeral --json
   portolan lab --fault 'http: latency=200ms,jitter=50ms' --fault 'tls 10%: reset' --seed 7
   portolan lab --fault 'GET /get: reply=503,latency=2s'
+  portolan lab --only https --pcap - | wireshark -k -i -
   portolan lab --ca ca.pem & curl --cacert ca.pem https://localhost:7443/")]
 pub struct LabArgs {
     /// Start only these servers, such as tcp,https [default: all]
@@ -63,6 +65,9 @@ pub struct LabArgs {
         value_parser = |n: &str| number::<u64>(n, 0..=u64::MAX)
     )]
     pub seed: u64,
+    /// What to keep of the traffic.
+    #[command(flatten)]
+    pub pcap: PcapArgs,
 }
 
 /// Ports other than the usual ones.

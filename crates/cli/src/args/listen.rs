@@ -3,6 +3,7 @@
 use clap::Args;
 use portolan::Url;
 
+use super::pcap::PcapArgs;
 use super::values::target;
 
 /// Where to listen, and what to do with who connects.
@@ -16,4 +17,7 @@ pub struct ListenArgs {
     /// Send back what comes in
     #[arg(long)]
     pub echo: bool,
+    /// What to keep of the traffic.
+    #[command(flatten)]
+    pub pcap: PcapArgs,
 }

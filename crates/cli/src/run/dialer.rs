@@ -147,7 +147,7 @@ impl From<TlsVersion> for Version {
 }
 
 /// The error for files that do not serve, each with the flag or the variable that names it.
-fn misfit(values: &[(&str, &Path)], cause: Error) -> Error {
+pub(super) fn misfit(values: &[(&str, &Path)], cause: Error) -> Error {
     let values = values.iter().map(|(place, file)| format!("'{}' for {place}", file.display()));
     let values = values.collect::<Vec<_>>().join(" and ");
     let error = Error::new(Kind::Usage, format!("invalid value {values}"));

@@ -4,8 +4,8 @@ use portolan::Error;
 use portolan::net::Listener;
 use portolan::relay::Relay;
 
-use super::descriptors;
 use super::signals::Signals;
+use super::{capture, descriptors};
 use crate::args::relay::RelayArgs;
 use crate::console::Console;
 use crate::exit::Exit;
@@ -16,14 +16,18 @@ use crate::exit::Exit;
 /// What kept it from starting.
 pub async fn run(args: &RelayArgs, console: &Console) -> Result<Exit, Error> {
     args.dial.validate()?;
+    let console = &args.dial.pcap.console(console);
     let mut signals = Signals::catch()?;
     descriptors::raise();
-    let listener = Listener::bind(&args.from).await?;
+    let capture = args.dial.pcap.start(console, &mut signals).await?;
+    let listener = Listener::bind(&args.from).await?.with_capture(capture.clone());
     console.line(&format!("listening on {}", listener.local_url()))?;
-    let mut relay = Relay::new(args.to.clone(), args.dial.dialer()?);
+    let dialer = args.dial.dialer()?.with_capture(capture.clone());
+    let mut relay = Relay::new(args.to.clone(), dialer);
     if let Some(rate) = args.rate {
         relay = relay.with_rate(rate);
     }
     relay.serve(listener, signals.next()).await;
+    capture::finish(capture, console, &mut signals).await;
     Ok(Exit::DONE)
 }

@@ -168,7 +168,8 @@ impl Builder {
             queue: Mutex::new(Queue { blocks, ..Queue::default() }),
             filled: Condvar::new(),
             is_over: AtomicBool::new(false),
-            numbers: AtomicU64::new(0),
+            // Not 0: a connection would begin where the numbers of bytes wrap around.
+            numbers: AtomicU64::new(1),
             ended: CancellationToken::new(),
         });
         let (name, writing) = (name.into(), shared.clone());
