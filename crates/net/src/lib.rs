@@ -41,6 +41,7 @@ mod eyeballs;
 pub mod fault;
 mod join;
 mod listen;
+pub mod pcap;
 pub mod proxy;
 pub mod proxy_protocol;
 mod resolve;
