@@ -15,7 +15,8 @@
 
 pub use portolan_core::{
     Attempt, Backoff, Blame, Deadline, Direction, Endpoint, Error, Event, Failure, Host, HostError,
-    Kind, Phase, Refusal, Scheme, Span, Timeouts, Timings, Transport, Url, UrlError, Value, redact, units,
+    Kind, Phase, Refusal, Scheme, Span, Timeouts, Timings, Transport, Url, UrlError, Value, redact,
+    units,
 };
 pub use portolan_http as http;
 pub use portolan_lab as lab;
