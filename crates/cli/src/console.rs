@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::args::output::{Color, OutputArgs};
 use crate::exit::Exit;
 use crate::sanitize::sanitize;
-use crate::show::{self, Line};
+use crate::show;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default();
@@ -129,10 +129,8 @@ impl Console {
     /// # Errors
     /// [`Kind::Write`].
     pub fn json(&self, r#type: &str, body: &impl Serialize) -> Result<(), Error> {
-        let t = format!("{:.6}", jiff::Timestamp::now());
-        let line = serde_json::to_string(&Line { v: 1, r#type, t, body });
-        let line = line.map_err(io::Error::from).map_err(write_error)?;
-        self.data(format!("{line}\n").as_bytes())
+        let line = show::line(r#type, body).map_err(io::Error::from).map_err(write_error)?;
+        self.data(line.as_bytes())
     }
 
     /// Says something beside the data, unless `-q` was given.

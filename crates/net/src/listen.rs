@@ -44,6 +44,7 @@ pub(crate) struct Settings {
     limit: Option<Limit>,
     access: Arc<Access>,
     proxy_protocol: bool,
+    pub(crate) once: bool,
     tls: Option<Arc<tls::Server>>,
     faults: Plan,
     pub(crate) timeouts: Timeouts,
@@ -94,6 +95,14 @@ impl Listener {
     #[must_use]
     pub fn with_max_connections(mut self, connections: usize) -> Self {
         self.settings.limit = Some(Limit::Refuse(Arc::new(Semaphore::new(connections))));
+        self
+    }
+
+    /// Serves one connection: once it has come, nobody else can connect, and
+    /// [`serve`](crate::serve) returns when it has ended. Who is refused does not count.
+    #[must_use]
+    pub const fn once(mut self) -> Self {
+        self.settings.once = true;
         self
     }
 
@@ -199,20 +208,18 @@ impl Listener {
     /// [`Kind::Usage`] for more than one on a Unix socket, [`Kind::Connect`] where the system
     /// refuses.
     pub fn share(self, count: usize) -> Result<Vec<Share>, Error> {
-        let Self { socket, url, settings } = self;
-        let mut shares = Vec::with_capacity(count);
-        let bound = socket.deregister().map_err(|error| cannot_listen(&url.endpoint(), error))?;
-        for _ in 1..count {
-            let another = bound.another().map_err(|e| cannot_listen(&url.endpoint(), e))?;
-            let Some(another) = another else {
-                return Err(Error::new(Kind::Usage, format!("could not share {url}")).with_hint(
-                    "a Unix socket has one listener: only TCP ports can be shared by several",
-                ));
-            };
-            shares.push(Share { bound: another, url: url.clone(), settings: settings.clone() });
+        let mut shares = vec![self.detach()?];
+        while shares.len() < count {
+            shares.push(shares[0].another()?);
         }
-        shares.push(Share { bound, url, settings });
         Ok(shares)
+    }
+
+    /// Takes it out of its runtime.
+    pub(crate) fn detach(self) -> Result<Share, Error> {
+        let Self { socket, url, settings } = self;
+        let bound = socket.deregister().map_err(|error| cannot_listen(&url.endpoint(), error))?;
+        Ok(Share { bound, url, settings })
     }
 
     fn unusable(&self, error: io::Error) -> Error {
@@ -308,6 +315,7 @@ impl Settings {
             limit: None,
             access: Arc::default(),
             proxy_protocol: false,
+            once: false,
             tls: None,
             faults: Plan::default(),
             timeouts: Timeouts::default(),
@@ -354,6 +362,19 @@ impl Share {
         let Self { bound, url, settings } = self;
         let socket = bound.register().map_err(|error| cannot_listen(&url.endpoint(), error))?;
         Ok(Listener { socket, url, settings })
+    }
+}
+
+impl Share {
+    fn another(&self) -> Result<Self, Error> {
+        let Self { bound, url, settings } = self;
+        let another = bound.another().map_err(|error| cannot_listen(&url.endpoint(), error))?;
+        let bound = another.ok_or_else(|| {
+            Error::new(Kind::Usage, format!("could not share {url}")).with_hint(
+                "a Unix socket has one listener: only TCP ports can be shared by several",
+            )
+        })?;
+        Ok(Self { bound, url: url.clone(), settings: settings.clone() })
     }
 }
 

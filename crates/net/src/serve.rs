@@ -28,6 +28,16 @@ where
     }
 }
 
+impl<H: Handler> Handler for Arc<H> {
+    fn handle(
+        &self,
+        connection: Connection,
+        cx: Context,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        (**self).handle(connection, cx)
+    }
+}
+
 /// Accepts connections and hands each to `handler`, in a task of its own, until `shutdown` is
 /// ready. Then the listener is closed, handlers are told by [`Context::stopping`], and those that
 /// have not ended within the listener's drain limit are dropped.
@@ -56,11 +66,22 @@ pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Fut
                 Some(_) = tasks.join_next() => {}
             }
         };
+        let is_last = listener.settings.once && !incoming.is_refused();
         tasks.spawn(attend(incoming, handler.clone(), cx.clone()));
+        if is_last {
+            break;
+        }
     }
+    let is_once = listener.settings.once;
     drop(listener);
+    let mut all = std::pin::pin!(async { while tasks.join_next().await.is_some() {} });
+    if is_once {
+        tokio::select! {
+            () = &mut all => return,
+            () = &mut shutdown => {}
+        }
+    }
     stopping.cancel();
-    let all = async { while tasks.join_next().await.is_some() {} };
     Context::new(Timeouts::default()).limited(Some(drain)).until_deadline(all).await;
 }
 

@@ -1,12 +1,13 @@
 //! One stream type for all that carries bytes both ways.
 
 use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// Bytes in both directions: TCP, a Unix socket, TLS over either, or anything else, boxed.
@@ -18,7 +19,7 @@ pub struct Stream {
 }
 
 /// The kinds that have a fast path, and one for all others.
-enum StreamKind {
+pub(crate) enum StreamKind {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<tokio_rustls::TlsStream<Stream>>),
@@ -26,7 +27,7 @@ enum StreamKind {
 }
 
 /// What a boxed stream can do.
-trait Io: AsyncRead + AsyncWrite + Send {}
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Send> Io for T {}
 
@@ -49,12 +50,30 @@ impl Meter {
     pub fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
+
+    pub(crate) fn count_read(&self, bytes: usize) {
+        self.read.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_written(&self, bytes: usize) {
+        self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
 }
 
 impl Stream {
     /// A stream of any other kind.
     pub fn boxed(io: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
         Self::from(StreamKind::Other(Box::pin(io)))
+    }
+
+    /// A pair of connected Unix sockets: a stream, and the other end for a child process.
+    ///
+    /// # Errors
+    /// The system's, when there are no more descriptors.
+    pub fn pair() -> io::Result<(Self, OwnedFd)> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        Ok((UnixStream::from_std(ours)?.into(), theirs.into()))
     }
 
     /// Counts what passes from now on.
@@ -66,9 +85,30 @@ impl Stream {
 
     /// Closes at once: over TCP the peer gets a reset (RST) instead of an orderly end.
     pub fn abort(self) {
+        self.reset_when_dropped();
+    }
+
+    /// Lets the end of this be what [`abort`](Self::abort) is.
+    pub(crate) fn reset_when_dropped(&self) {
         if let Some(tcp) = self.tcp() {
             let _ = socket2::SockRef::from(tcp).set_linger(Some(std::time::Duration::ZERO));
         }
+    }
+
+    /// Takes it apart, for who carries the bytes in another way and counts them too.
+    pub(crate) fn into_parts(self) -> (StreamKind, Option<Arc<Meter>>) {
+        (self.kind, self.meter)
+    }
+
+    /// The socket and the meter, where the stream is a plain socket: the kernel may then move its
+    /// bytes, and who lets it do so counts them.
+    pub(crate) fn raw(&self) -> Option<(Raw<'_>, Option<&Meter>)> {
+        let raw = match &self.kind {
+            StreamKind::Tcp(stream) => Raw::Tcp(stream),
+            StreamKind::Unix(stream) => Raw::Unix(stream),
+            StreamKind::Tls(_) | StreamKind::Other(_) => return None,
+        };
+        Some((raw, self.meter.as_deref()))
     }
 
     /// The TCP stream at the bottom, where there is one.
@@ -79,6 +119,65 @@ impl Stream {
             StreamKind::Unix(_) | StreamKind::Other(_) => None,
         }
     }
+}
+
+/// A plain socket.
+pub(crate) enum Raw<'a> {
+    Tcp(&'a TcpStream),
+    Unix(&'a UnixStream),
+}
+
+impl Raw<'_> {
+    /// Does `call`, which reads from the socket, once that can be done without waiting.
+    pub(crate) fn poll_read<T>(
+        &self,
+        cx: &mut Context<'_>,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            let tried = match self {
+                Self::Tcp(socket) => {
+                    ready!(socket.poll_read_ready(cx))?;
+                    socket.try_io(Interest::READABLE, || call(socket.as_fd()))
+                }
+                Self::Unix(socket) => {
+                    ready!(socket.poll_read_ready(cx))?;
+                    socket.try_io(Interest::READABLE, || call(socket.as_fd()))
+                }
+            };
+            if !is_to_be_tried_again(&tried) {
+                return Poll::Ready(tried);
+            }
+        }
+    }
+
+    /// Does `call`, which writes to the socket, once that can be done without waiting.
+    pub(crate) fn poll_write<T>(
+        &self,
+        cx: &mut Context<'_>,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            let tried = match self {
+                Self::Tcp(socket) => {
+                    ready!(socket.poll_write_ready(cx))?;
+                    socket.try_io(Interest::WRITABLE, || call(socket.as_fd()))
+                }
+                Self::Unix(socket) => {
+                    ready!(socket.poll_write_ready(cx))?;
+                    socket.try_io(Interest::WRITABLE, || call(socket.as_fd()))
+                }
+            };
+            if !is_to_be_tried_again(&tried) {
+                return Poll::Ready(tried);
+            }
+        }
+    }
+}
+
+fn is_to_be_tried_again<T>(tried: &io::Result<T>) -> bool {
+    use io::ErrorKind as K;
+    tried.as_ref().is_err_and(|error| matches!(error.kind(), K::WouldBlock | K::Interrupted))
 }
 
 impl From<StreamKind> for Stream {
@@ -149,8 +248,7 @@ impl AsyncRead for Stream {
         let before = buffer.filled().len();
         ready!(each!(self, io => io.poll_read(cx, buffer)))?;
         if let Some(meter) = &self.meter {
-            let count = buffer.filled().len() - before;
-            meter.read.fetch_add(count as u64, Ordering::Relaxed);
+            meter.count_read(buffer.filled().len() - before);
         }
         Poll::Ready(Ok(()))
     }
@@ -159,7 +257,7 @@ impl AsyncRead for Stream {
 impl Stream {
     fn count_written(&self, written: io::Result<usize>) -> io::Result<usize> {
         if let (Some(meter), Ok(count)) = (&self.meter, &written) {
-            meter.written.fetch_add(*count as u64, Ordering::Relaxed);
+            meter.count_written(*count);
         }
         written
     }

@@ -21,6 +21,7 @@ pub use portolan_core::{
 pub use portolan_http as http;
 pub use portolan_lab as lab;
 pub use portolan_net as net;
+pub use portolan_net::blocking;
 pub use portolan_probe as probe;
 pub use portolan_relay as relay;
 

@@ -1,5 +1,22 @@
 //! Joining any end to any other: what the verbs `connect`, `listen` and `relay` do.
+//!
+//! An [`End`] is what a URL opens: a stream of bytes, or messages. [`Carry`] joins two of them,
+//! [`Relay`] does so for each connection that comes in, [`Exec`] joins one to a command, and
+//! [`Broadcast`] many to each other. A protocol that becomes an end joins them all.
+//!
+//! It does not read or write files or terminals: who has one makes it a
+//! [`Stream`](portolan_net::Stream).
 
+mod broadcast;
+mod carry;
+mod end;
+mod exec;
+mod framing;
 mod relay;
 
-pub use relay::Relay;
+pub use broadcast::Broadcast;
+pub use carry::Carry;
+pub use end::{End, Messages};
+pub use exec::{Exec, ExecError, Process, Running};
+pub use framing::Framing;
+pub use relay::{Header, Relay};

@@ -3,19 +3,24 @@
 
 pub mod applies;
 pub mod completions;
+pub mod connect;
 pub mod dial;
+pub mod fault;
 pub mod lab;
 pub mod listen;
 pub mod man;
 pub mod output;
 pub mod probe;
 pub mod relay;
+pub mod serve;
+pub mod stdio;
 pub mod tls;
 pub mod values;
 
 use clap::{Command, CommandFactory, Parser, Subcommand};
 
 use self::completions::CompletionsArgs;
+use self::connect::ConnectArgs;
 use self::lab::LabArgs;
 use self::listen::ListenArgs;
 use self::man::ManArgs;
@@ -53,6 +58,8 @@ pub struct Cli {
 pub enum Verb {
     /// Is it up, how fast is each layer, and if not, which layer is broken and what to do
     Probe(Box<ProbeArgs>),
+    /// Join stdin and stdout to a stream or a datagram socket
+    Connect(Box<ConnectArgs>),
     /// Accept connections, and do one thing with each
     Listen(Box<ListenArgs>),
     /// Join any two: listen on one URL, dial the other, for each connection

@@ -7,8 +7,9 @@ use std::time::Duration;
 use portolan::net::proxy::Proxies;
 use portolan::net::tls::{Identity, PemError, Tls, Version, danger};
 use portolan::net::{Dialer, Family, Retry};
-use portolan::{Backoff, Error, Host, Kind, Timeouts};
+use portolan::{Backoff, Error, Host, Kind, Timeouts, Url};
 
+use crate::args::applies::speaks_tls;
 use crate::args::dial::DialArgs;
 use crate::args::tls::{TlsArgs, TlsVersion};
 
@@ -39,6 +40,19 @@ impl DialArgs {
             dialer = dialer.with_connect_to(it.from.clone(), it.to.clone());
         }
         Ok(dialer)
+    }
+
+    /// The dialer that these flags ask for to dial `url`, with TLS.
+    ///
+    /// # Errors
+    /// Those of [`dialer`](Self::dialer) and of [`TlsArgs::client`].
+    pub(super) async fn dialer_for(&self, url: &Url) -> Result<Dialer, Error> {
+        let dialer = self.dialer()?;
+        let proxy = dialer.proxy_for(url).map(Url::scheme);
+        let is_tls = speaks_tls(url.scheme()) || proxy.is_some_and(speaks_tls);
+        let flags = self.tls.clone();
+        let tls = super::blocking(move || flags.client(is_tls)).await?;
+        Ok(dialer.with_tls(tls))
     }
 
     fn proxies(&self) -> Result<Proxies, Error> {
@@ -118,7 +132,7 @@ impl TlsArgs {
 const KEY_LOG: &str = "SSLKEYLOGFILE";
 
 /// The identity in the files of `--cert` and `--key`.
-fn identity(cert: &Path, key: Option<&Path>) -> Result<Identity, Error> {
+pub(super) fn identity(cert: &Path, key: Option<&Path>) -> Result<Identity, Error> {
     let key_file = key.unwrap_or(cert);
     Identity::from_pem_files(cert, key_file).map_err(|error| {
         // The certificate is to blame for what is wrong without the key too.
@@ -147,7 +161,7 @@ impl From<TlsVersion> for Version {
 }
 
 /// The error for files that do not serve, each with the flag or the variable that names it.
-fn misfit(values: &[(&str, &Path)], cause: Error) -> Error {
+pub(super) fn misfit(values: &[(&str, &Path)], cause: Error) -> Error {
     let values = values.iter().map(|(place, file)| format!("'{}' for {place}", file.display()));
     let values = values.collect::<Vec<_>>().join(" and ");
     let error = Error::new(Kind::Usage, format!("invalid value {values}"));

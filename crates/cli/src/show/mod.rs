@@ -1,6 +1,8 @@
 //! Reports turned into text and into JSON: pure, nothing is printed here.
 
 pub mod connection;
+pub mod data;
+pub mod dump;
 pub mod error;
 pub mod probe;
 
@@ -10,12 +12,21 @@ use serde::Serialize;
 
 /// One line of JSON output: the schema's version, the type and the time, then the body's own keys.
 #[derive(Serialize)]
-pub(crate) struct Line<'a, T> {
-    pub(crate) v: u8,
-    pub(crate) r#type: &'a str,
-    pub(crate) t: String,
+struct Line<'a, T> {
+    v: u8,
+    r#type: &'a str,
+    t: String,
     #[serde(flatten)]
-    pub(crate) body: &'a T,
+    body: &'a T,
+}
+
+/// The line of JSON for an object of this type, with its line feed.
+///
+/// # Errors
+/// Those of the body's own serialization.
+pub(crate) fn line(r#type: &str, body: &impl Serialize) -> serde_json::Result<String> {
+    let t = format!("{:.6}", jiff::Timestamp::now());
+    serde_json::to_string(&Line { v: 1, r#type, t, body }).map(|line| line + "\n")
 }
 
 /// A duration in milliseconds, to the microsecond, as JSON shows it under keys that end in `ms`.

@@ -1,0 +1,148 @@
+//! `connect`: joins stdin and stdout, or a command, to what a URL opens.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portolan::net::{Carried, Context, Dialer, Join, Retry, Stream, Until, now, retry};
+use portolan::relay::{Carry, End, Exec, Running};
+use portolan::units::show_duration;
+use portolan::{Error, Event, Kind, Timeouts};
+use serde_json::json;
+
+use super::signals::Signals;
+use super::stdio::Stdio;
+use crate::args::applies::Given;
+use crate::args::connect::ConnectArgs;
+use crate::console::Console;
+use crate::exit::Exit;
+use crate::show::millis;
+use crate::trace::Trace;
+
+/// A connection that lasted this long was a good one: the next pause is the first one again.
+const GOOD: Duration = Duration::from_secs(10);
+
+/// Connects, and carries until the peer has said all.
+///
+/// # Errors
+/// What kept it from connecting, or broke the connection.
+pub async fn run(args: &ConnectArgs, given: &Given, console: &Console) -> Result<Exit, Error> {
+    args.dial.validate()?;
+    given.check(&BTreeSet::from([args.url.scheme()]))?;
+    if let Some(exec) = &args.exec {
+        exec.check()?;
+    }
+    let mut signals = Signals::catch()?;
+    let connecting = async {
+        let dialer = args.dial.dialer_for(&args.url).await?;
+        let stdio = Stdio::new(&args.stdio, console);
+        Connector { args, dialer, stdio, console }.run().await
+    };
+    tokio::select! {
+        done = connecting => done.map(|()| Exit::DONE),
+        () = signals.next() => Ok(Exit::from(Kind::Interrupted)),
+    }
+}
+
+/// What connects, once or again and again.
+struct Connector<'a> {
+    args: &'a ConnectArgs,
+    dialer: Dialer,
+    stdio: Stdio,
+    console: &'a Console,
+}
+
+impl Connector<'_> {
+    async fn run(&self) -> Result<(), Error> {
+        let timeouts = self.args.dial.timeouts(None);
+        let Some(limit) = timeouts.operation else { return self.connect(timeouts).await };
+        let whole = Context::new(timeouts).until_deadline(self.connect(timeouts)).await;
+        whole.unwrap_or_else(|| {
+            let waited = show_duration(limit);
+            Err(Error::new(Kind::Timeout, format!("timed out after {waited}")))
+        })
+    }
+
+    /// Connects until it is enough.
+    async fn connect(&self, timeouts: Timeouts) -> Result<(), Error> {
+        let mut failures = 0;
+        loop {
+            let mut cx = Context::new(timeouts);
+            if self.console.verbosity() > 0 {
+                cx = cx.with_observer(Arc::new(Trace::new(self.console, None)));
+            }
+            let started = now();
+            let ended = self.once(&cx).await;
+            let is_ours = self.stdio.failure();
+            let ended = is_ours.map_or(ended, Err);
+            let elapsed = now().saturating_duration_since(started);
+            if let Ok(carried) = &ended {
+                self.report(*carried, elapsed)?;
+            }
+            if !self.is_to_reconnect(&ended) {
+                return ended.map(drop);
+            }
+            if let Err(error) = &ended {
+                self.console.words(&crate::show::error::sentence(error, Some(&self.args.url)));
+            }
+            failures = if elapsed > GOOD { 1 } else { failures + 1 };
+            let pause = self.args.dial.retry().backoff.pause(failures);
+            cx.observe(&Event::Retrying(pause));
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Whether there is more to be said, and somebody to say it to.
+    fn is_to_reconnect(&self, ended: &Result<Carried, Error>) -> bool {
+        let is_hopeless = ended.as_ref().is_err_and(|error| !Retry::is_worthwhile(error));
+        self.args.reconnect && !is_hopeless && !self.stdio.has_ended()
+    }
+
+    /// One connection, from the first phase to its end.
+    async fn once(&self, cx: &Context) -> Result<Carried, Error> {
+        let Self { args, dialer, .. } = self;
+        let far = retry(&args.dial.retry(), cx, || End::dial(&args.url, dialer, cx)).await?;
+        let carried = match &args.exec {
+            Some(exec) => self.execute(exec, far, cx).await,
+            None => {
+                let near = End::Stream(Stream::boxed(self.stdio.reopened()));
+                let until = if args.stdio.send_only { Until::Near } else { Until::Far };
+                self.carry(until).join(near, far, cx).await
+            }
+        };
+        carried.map_err(|error| error.with_endpoint(&args.url.endpoint()))
+    }
+
+    /// Joins a command to the peer until the command has ended.
+    async fn execute(&self, exec: &Exec, peer: End, cx: &Context) -> Result<Carried, Error> {
+        let Running { stream, process } = exec.start(&self.args.url.endpoint(), None)?;
+        let carried = self.carry(Until::Far).join(peer, End::Stream(stream), cx).await;
+        process.end(cx).await;
+        let Carried { there, back } = carried?;
+        Ok(Carried { there: back, back: there })
+    }
+
+    fn carry(&self, until: Until) -> Carry {
+        Carry { join: Join { until, ..Join::default() }, framing: self.args.stdio.framing() }
+    }
+
+    fn report(&self, carried: Carried, elapsed: Duration) -> Result<(), Error> {
+        let Carried { there, back } = carried;
+        if self.console.is_json() {
+            return self.console.json(
+                "connect",
+                &json!({
+                    "target": self.args.url.to_string(),
+                    "bytes_in": back,
+                    "bytes_out": there,
+                    "ms": millis(elapsed),
+                }),
+            );
+        }
+        if self.console.verbosity() > 0 {
+            let elapsed = show_duration(elapsed);
+            self.console.trace(&format!("* {back} bytes in, {there} bytes out in {elapsed}"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,155 @@
+//! An end: what a URL opens, whatever its scheme.
+
+use std::io;
+
+use portolan_core::{Endpoint, Error, Kind, Phase, Scheme, Url};
+use portolan_net::{Context, Datagram, Dialer, Stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// One end of what is joined. A protocol that carries bytes is a stream once it is open, and one
+/// that carries messages is messages: what joins ends needs to know no more.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum End {
+    /// Bytes, without bounds between them.
+    Stream(Stream),
+    /// Whole messages.
+    Messages(Messages),
+}
+
+/// Whole messages to and from one peer.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Messages {
+    /// Datagrams to and from a peer that was dialled.
+    Datagram(Datagram, Endpoint),
+}
+
+impl End {
+    /// The schemes of which a URL can be an end.
+    pub const SCHEMES: [Scheme; 4] = [Scheme::Tcp, Scheme::Udp, Scheme::Unix, Scheme::Tls];
+
+    /// Whether a URL of this scheme can be an end.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] where it cannot.
+    pub fn check(scheme: Scheme) -> Result<(), Error> {
+        if Self::SCHEMES.contains(&scheme) {
+            return Ok(());
+        }
+        let schemes = Self::SCHEMES.map(|scheme| format!("{scheme}:")).join(", ");
+        Err(Error::new(Kind::Usage, format!("{scheme}: is neither a stream nor datagrams"))
+            .with_hint(format!("what can be joined is {schemes}")))
+    }
+
+    /// Dials `url`.
+    ///
+    /// # Errors
+    /// As for [`Dialer::dial`]; [`Kind::Usage`] for a scheme that is not in
+    /// [`SCHEMES`](Self::SCHEMES).
+    pub async fn dial(url: &Url, dialer: &Dialer, cx: &Context) -> Result<Self, Error> {
+        Self::check(url.scheme())?;
+        match url.scheme() {
+            Scheme::Udp => Messages::dial(url, dialer, cx).await.map(Self::Messages),
+            _ => Ok(Self::Stream(dialer.dial_url(url, cx).await?.stream)),
+        }
+    }
+
+    /// Receives some bytes, or one message, into `buffer`: how many; `None` once the peer has said
+    /// all. Nothing is lost when this is dropped before it is ready.
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        match self {
+            Self::Stream(stream) => {
+                let count = stream.read(buffer).await?;
+                Ok(Some(count).filter(|count| *count > 0))
+            }
+            Self::Messages(messages) => messages.receive(buffer).await,
+        }
+    }
+
+    /// Sends all of `bytes`, as one message where there are messages.
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stream(stream) => {
+                stream.write_all(bytes).await?;
+                stream.flush().await
+            }
+            Self::Messages(messages) => messages.send(bytes).await,
+        }
+    }
+
+    /// Says that no more will be sent, where the end has a way to say so.
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn shutdown(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stream(stream) => stream.shutdown().await,
+            Self::Messages(_) => Ok(()),
+        }
+    }
+}
+
+impl Messages {
+    async fn dial(url: &Url, dialer: &Dialer, cx: &Context) -> Result<Self, Error> {
+        let endpoint = url.endpoint();
+        let addresses = dialer.addresses(&endpoint, cx).await?;
+        let address = addresses[0];
+        let connect = async {
+            let socket = dialer.datagram(address).await?;
+            cx.fact(Phase::CONNECT, "address", address.to_string());
+            Ok(socket)
+        };
+        Ok(Self::Datagram(cx.within(Phase::CONNECT, connect).await?, endpoint))
+    }
+
+    /// Who is at the other end.
+    #[must_use]
+    pub const fn peer(&self) -> &Endpoint {
+        match self {
+            Self::Datagram(_, peer) => peer,
+        }
+    }
+
+    pub(crate) async fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        match self {
+            Self::Datagram(socket, _) => socket.receive(buffer).await.map(Some),
+        }
+    }
+
+    /// Sends back what comes in, until it stops or is idle for too long.
+    ///
+    /// # Errors
+    /// [`Kind::Lost`] where the peer cannot be reached.
+    pub async fn echo(mut self, cx: &Context) -> Result<(), Error> {
+        let lost = |cause| Error::new(Kind::Lost, "the peer was lost").with_source(cause);
+        let mut message = vec![0; Datagram::MAX];
+        loop {
+            let received = async {
+                tokio::select! {
+                    received = self.receive(&mut message) => received,
+                    () = cx.stopping() => Ok(None),
+                }
+            };
+            match cx.limited(cx.timeouts().idle).until_deadline(received).await {
+                Some(received) => match received.map_err(lost)? {
+                    Some(count) => self.send(&message[..count]).await.map_err(lost)?,
+                    None => return Ok(()),
+                },
+                None => return Ok(()),
+            }
+        }
+    }
+
+    pub(crate) async fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Datagram(socket, _) => socket.send(message).await.map(drop),
+        }
+    }
+}
