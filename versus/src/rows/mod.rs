@@ -1,5 +1,7 @@
 //! What is compared: one file each, and one table that lists them.
 
+mod echo;
+mod idle;
 mod startup;
 
 use crate::measure::{Measure, Outcome, Side, take_turns};
@@ -33,7 +35,8 @@ impl Row {
 }
 
 /// All rows.
-pub(crate) static ALL: &[Row] = &[startup::ROW];
+pub(crate) static ALL: &[Row] =
+    &[startup::ROW, echo::ASYNC, echo::EVENT_LOOP, echo::THREADS, idle::MEMORY, idle::DRAIN];
 
 /// The row of this name.
 pub(crate) fn find(name: &str) -> Result<&'static Row, String> {
