@@ -1,13 +1,16 @@
 //! Portolan beside its peers: `cargo run -p versus --release -- [ROW…]`.
 //!
-//! Each row does one piece of work with Portolan and with a program that people use for it today,
-//! the two in turn, so that both see the same machine. What counts is the ratio, peer's time by
-//! ours: more than 1 is better for us. Times alone say more about the machine.
+//! Each row does one piece of work with Portolan and with programs that people use for it today,
+//! all in turn, so that each sees the same machine. What counts is the ratio, oriented so that more
+//! than 1 is better for us. Values alone say more about the machine.
 //!
-//! A row is one file in `rows`; `measure` has what they share.
+//! A row is one file in `rows`; `measure` takes the turns, `program` finds what is compared, and
+//! `server` runs it. `versus/install-peers` installs the peers.
 
 mod measure;
+mod program;
 mod rows;
+mod server;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -17,16 +20,16 @@ use clap::Parser;
 use crate::measure::Comparison;
 use crate::rows::Row;
 
-/// Run Portolan and its peers in turn, and print the ratios of their times
+/// Run Portolan and its peers in turn, and print the ratios of what they achieve
 #[derive(Parser)]
 struct Args {
     /// What to compare [default: everything]
     #[arg(value_name = "ROW", value_parser = rows::find)]
     rows: Vec<&'static Row>,
-    /// Rounds; each gives one ratio
+    /// Rounds; each gives one ratio to each peer
     #[arg(long, value_name = "N", default_value = "15", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Print JSON Lines: one object a row
+    /// Print JSON Lines: one object for each row and peer
     #[arg(long)]
     json: bool,
 }
@@ -40,22 +43,23 @@ fn main() -> anyhow::Result<ExitCode> {
         writeln!(out, "{}", Comparison::HEAD)?;
     }
     for row in rows {
-        match (row.compare)(args.rounds) {
-            Ok(comparison) if args.json => {
-                writeln!(out, "{}", serde_json::to_string(&comparison)?)?;
+        let outcome = row.compare(args.rounds);
+        for comparison in &outcome.comparisons {
+            match args.json {
+                true => writeln!(out, "{}", serde_json::to_string(comparison)?)?,
+                false => writeln!(out, "{comparison}")?,
             }
-            Ok(comparison) => writeln!(out, "{comparison}")?,
-            Err(error) => {
-                writeln!(io::stderr(), "versus: {}: {error:#}", row.name)?;
-                exit = ExitCode::FAILURE;
-            }
+        }
+        for error in outcome.failures {
+            writeln!(io::stderr(), "versus: {}: {error:#}", row.name)?;
+            exit = ExitCode::FAILURE;
         }
     }
     if !args.json {
+        let rounds = args.rounds;
         writeln!(
             out,
-            "ratio: peer's time by ours, over {} rounds; above 1 we are faster",
-            args.rounds
+            "ratio: ours beside the peer's, over {rounds} rounds; above 1 we are better"
         )?;
     }
     Ok(exit)

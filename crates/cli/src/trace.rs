@@ -62,8 +62,10 @@ impl Observer for Trace {
 pub fn connection(event: &Event) -> Option<String> {
     match event {
         Event::AcceptFailed(failure) => Some(format!("could not accept: {failure}")),
-        Event::Opened { peer } => Some(format!("{peer} came")),
-        Event::Closed { peer, bytes_in, bytes_out, elapsed, failure } => {
+        Event::Opened { peer, via: None } => Some(format!("{peer} came")),
+        Event::Opened { peer, via: Some(via) } => Some(format!("{peer} came via {via}")),
+        Event::Refused { peer, reason } => Some(format!("{peer} was refused: {reason}")),
+        Event::Closed { peer, bytes_in, bytes_out, elapsed, failure, .. } => {
             let why = failure.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
             let elapsed = show_duration(*elapsed);
             Some(format!(

@@ -32,11 +32,22 @@ pub enum Event {
     Opened {
         /// The peer.
         peer: Endpoint,
+        /// The proxy that it came through, where one said who the peer is.
+        via: Option<Endpoint>,
+    },
+    /// A server sent away who came.
+    Refused {
+        /// Who came.
+        peer: Endpoint,
+        /// Why.
+        reason: Refusal,
     },
     /// A server's peer went.
     Closed {
         /// The peer.
         peer: Endpoint,
+        /// The proxy that it came through, where one said who the peer is.
+        via: Option<Endpoint>,
         /// Bytes that it sent.
         bytes_in: u64,
         /// Bytes that were sent to it.
@@ -46,6 +57,25 @@ pub enum Event {
         /// Why it ended, where it was not a plain close.
         failure: Option<String>,
     },
+}
+
+/// Why a server sends somebody away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The peer is not among those who may come.
+    Denied,
+    /// There are as many connections as the server takes.
+    Full,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Denied => "not allowed to connect",
+            Self::Full => "too many connections",
+        })
+    }
 }
 
 /// Which way a line of protocol went.

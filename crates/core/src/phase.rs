@@ -14,7 +14,7 @@ impl Phase {
     pub const RESOLVE: Self = Self("resolve");
     /// Reaching the peer, or the proxy on the way to it.
     pub const CONNECT: Self = Self("connect");
-    /// Asking the proxy for the peer.
+    /// Asking the proxy for the peer; in a server, hearing from the proxy who the peer is.
     pub const PROXY: Self = Self("proxy");
     /// The TLS handshake.
     pub const TLS: Self = Self("tls");

@@ -84,6 +84,7 @@ impl Timings {
             Event::Line(..)
             | Event::AcceptFailed(_)
             | Event::Opened { .. }
+            | Event::Refused { .. }
             | Event::Closed { .. } => {}
         }
     }

@@ -25,6 +25,8 @@ pub struct Connection {
 pub struct Info {
     /// Who is at the other end. Through a proxy this is the endpoint that was asked for.
     pub peer: Endpoint,
+    /// The proxy that the peer came through, where one said by the PROXY protocol who the peer is.
+    pub via: Option<Endpoint>,
     /// The address that the socket is connected to: the peer's, or its proxy's.
     pub remote: Option<SocketAddr>,
     /// Our own address.
@@ -38,6 +40,6 @@ pub struct Info {
 impl Info {
     /// The facts that are known as soon as there is a stream.
     pub(crate) fn new(peer: Endpoint) -> Self {
-        Self { peer, remote: None, local: None, tls: None, timings: Timings::default() }
+        Self { peer, via: None, remote: None, local: None, tls: None, timings: Timings::default() }
     }
 }

@@ -104,6 +104,12 @@ impl Context {
         self.stopping.cancelled().await;
     }
 
+    /// Whether a server asks its handlers to finish, for those that do not wait.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
     /// Whether there are observers: what is costly to tell need not be made for nobody.
     #[must_use]
     pub const fn is_observed(&self) -> bool {

@@ -30,7 +30,9 @@
 //! # }
 //! ```
 
+mod access;
 mod attempts;
+pub mod blocking;
 mod connection;
 mod context;
 mod datagram;
@@ -40,18 +42,20 @@ pub mod fault;
 mod join;
 mod listen;
 pub mod proxy;
+pub mod proxy_protocol;
 mod resolve;
 mod retry;
 mod serve;
 mod stream;
 pub mod tls;
 
+pub use access::{Access, Network, NetworkError};
 pub use connection::{Connection, Info};
 pub use context::{Context, Observer, Recorder, now};
 pub use datagram::Datagram;
 pub use dial::{Dialer, Family, Place};
 pub use join::{Carried, Join, Until, echo, join};
-pub use listen::{Incoming, Listener};
+pub use listen::{Incoming, Listener, Share};
 pub use resolve::{Resolve, SystemResolver};
 pub use retry::{Retry, retry};
 pub use serve::{Handler, serve};

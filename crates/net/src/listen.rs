@@ -1,57 +1,66 @@
 //! The listener: from a URL to connections that come in.
+//!
+//! It binds ([`Listener::bind`]), accepts, and says who is let in: limits, access by address, the
+//! PROXY protocol, TLS, faults. What is done with a connection is the [`Handler`](crate::Handler)'s.
+
+mod bind;
+mod incoming;
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use portolan_core::{Backoff, Endpoint, Error, Event, Failure, Host, Kind, Timeouts, Url};
-use socket2::{Domain, SockRef, Socket, Type};
-use tokio::io::AsyncReadExt;
-use tokio::net::{TcpListener, UnixListener};
+use portolan_core::{Backoff, Endpoint, Error, Event, Failure, Kind, Refusal, Timeouts, Url};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::fault::{Opening, Plan};
-use crate::{
-    Connection, Context, Info, Meter, Observer, Resolve, Stream, SystemResolver, now, tls,
-};
+use self::bind::{Bound, Registered};
+use crate::fault::{Faults, Plan};
+use crate::{Access, Meter, Observer, Stream, now, tls};
 
-/// How many connections may wait to be accepted.
-const BACKLOG: u32 = 4096;
+pub(crate) use self::bind::{SocketFile, bind_addresses, cannot_listen};
+pub use self::incoming::Incoming;
+
+/// How many who are refused are bidden farewell at once; more are just closed.
+const FAREWELLS: usize = 256;
 
 /// A bound socket that accepts connections.
 ///
 /// # Defaults
-/// No limit of connections, no TLS, no faults; 10 s for a TLS handshake, 5 s to drain.
+/// No limit of connections, everybody may connect, no PROXY protocol, no TLS, no faults; 10 s until
+/// a connection is established, 5 s to drain.
 pub struct Listener {
-    socket: ListenSocket,
+    socket: Registered,
     url: Url,
     pub(crate) settings: Settings,
-    accepted: AtomicU64,
 }
 
-/// What [`serve`](crate::serve) needs to know too.
+/// What [`serve`](crate::serve) needs to know too. A clone shares the limit and the count.
+#[derive(Clone)]
 pub(crate) struct Settings {
-    limit: Option<Arc<Semaphore>>,
-    tls: Option<tls::Server>,
+    limit: Option<Limit>,
+    access: Arc<Access>,
+    proxy_protocol: bool,
+    pub(crate) once: bool,
+    tls: Option<Arc<tls::Server>>,
     faults: Plan,
     pub(crate) timeouts: Timeouts,
     pub(crate) drain: Duration,
     pub(crate) observers: Vec<Arc<dyn Observer>>,
+    accepted: Arc<AtomicU64>,
+    farewells: Arc<Semaphore>,
 }
 
-enum ListenSocket {
-    Tcp(TcpListener),
-    Unix(
-        UnixListener,
-        #[expect(dead_code, reason = "dropping it removes the file")] Option<SocketFile>,
-    ),
-    /// Bound but not listening: the system refuses every connection.
-    Refusing(#[expect(dead_code, reason = "it holds the port")] Socket),
-    Closed,
+/// What happens to the next connection when there are as many as there may be.
+#[derive(Clone)]
+enum Limit {
+    /// It waits in the system's queue.
+    Wait(Arc<Semaphore>),
+    /// It is accepted and sent away.
+    Refuse(Arc<Semaphore>),
 }
 
 impl Listener {
@@ -63,60 +72,78 @@ impl Listener {
     /// [`Kind::Connect`] where the address is in use or not ours, [`Kind::Denied`] without the
     /// permission, [`Kind::Write`] where a socket's file cannot be made, [`Kind::Resolve`].
     pub async fn bind(url: &Url) -> Result<Self, Error> {
-        let endpoint = url.endpoint();
-        let bound = match &endpoint.host {
-            Host::Path(path) => bind_path(path),
-            Host::Abstract(name) => UnixListener::bind(format!("\0{name}"))
-                .map(|socket| ListenSocket::Unix(socket, None)),
-            Host::Name(_) | Host::V4(_) | Host::V6(..) => {
-                let addresses = bind_addresses(&endpoint).await?;
-                bind_tcp(&addresses)
-            }
-        };
-        let socket = bound.map_err(|error| cannot_listen(&endpoint, error))?;
-        let mut listener = Self {
-            socket,
-            url: url.clone(),
-            settings: Settings {
-                limit: None,
-                tls: None,
-                faults: Plan::default(),
-                timeouts: Timeouts::default(),
-                drain: Duration::from_secs(5),
-                observers: Vec::new(),
-            },
-            accepted: AtomicU64::new(0),
-        };
-        if let Some(address) = listener.local_address() {
+        let bound = Bound::new(&url.endpoint()).await?;
+        let mut listener = Share { bound, url: url.clone(), settings: Settings::new() }.listen()?;
+        if let Some(address) = listener.socket.address() {
             listener.url = Url::from_endpoint(url.scheme(), &Endpoint::from(address));
         }
         Ok(listener)
     }
 
-    /// Holds at most `connections` at once; further ones wait in the system's queue.
+    /// Holds at most `connections` at once; further ones wait in the system's queue. Of this and
+    /// [`with_max_connections`](Self::with_max_connections), the last one counts.
     #[must_use]
     pub fn with_limit(mut self, connections: usize) -> Self {
-        self.settings.limit = Some(Arc::new(Semaphore::new(connections)));
+        self.settings.limit = Some(Limit::Wait(Arc::new(Semaphore::new(connections))));
+        self
+    }
+
+    /// Holds at most `connections` at once; further ones are accepted and closed, in an orderly
+    /// way, and the observers see [`Event::Refused`]. A place is taken from the accept until the
+    /// handler has ended; who says nothing that it must say (a PROXY header, TLS) loses it when the
+    /// limit for connecting has passed.
+    #[must_use]
+    pub fn with_max_connections(mut self, connections: usize) -> Self {
+        self.settings.limit = Some(Limit::Refuse(Arc::new(Semaphore::new(connections))));
+        self
+    }
+
+    /// Serves one connection: once it has come, nobody else can connect, and
+    /// [`serve`](crate::serve) returns when it has ended. Who is refused does not count.
+    #[must_use]
+    pub const fn once(mut self) -> Self {
+        self.settings.once = true;
+        self
+    }
+
+    /// Lets only those connect whom `access` permits. Others are accepted and closed, in an
+    /// orderly way, and the observers see [`Event::Refused`]. Behind a PROXY header, the real
+    /// client counts.
+    #[must_use]
+    pub fn with_access(mut self, access: Access) -> Self {
+        self.settings.access = Arc::new(access);
+        self
+    }
+
+    /// Requires a header of the PROXY protocol, version 1 or 2, at the beginning of every
+    /// connection, before TLS. Then the peer is the client that the header names, and
+    /// [`Info::via`](crate::Info::via) the proxy.
+    ///
+    /// The header is believed: see to it that only proxies can connect.
+    #[must_use]
+    pub const fn with_proxy_protocol(mut self) -> Self {
+        self.settings.proxy_protocol = true;
         self
     }
 
     /// Speaks TLS with everybody who connects.
     #[must_use]
     pub fn with_tls(mut self, tls: tls::Server) -> Self {
-        self.settings.tls = Some(tls);
+        self.settings.tls = Some(Arc::new(tls));
         self
     }
 
-    /// Sets the limits of each connection; `connect` bounds its TLS handshake.
+    /// Sets the limits of each connection; `connect` bounds what comes before it is usable: the
+    /// PROXY header and the TLS handshake.
     #[must_use]
-    pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
+    pub const fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
         self.settings.timeouts = timeouts;
         self
     }
 
     /// How long connections may go on after the shutdown began.
     #[must_use]
-    pub fn with_drain(mut self, limit: Duration) -> Self {
+    pub const fn with_drain(mut self, limit: Duration) -> Self {
         self.settings.drain = limit;
         self
     }
@@ -134,12 +161,11 @@ impl Listener {
     /// As for [`bind`](Self::bind): to refuse, the address is bound anew.
     pub fn with_faults(mut self, plan: Plan) -> Result<Self, Error> {
         if plan.refuses_all()
-            && let Some(address) = self.local_address()
+            && let Some(address) = self.socket.address()
         {
             // The old socket must be closed before the new one can have its address.
-            self.socket = ListenSocket::Closed;
-            let socket = bound_socket(address).map_err(|e| cannot_listen(&address.into(), e))?;
-            self.socket = ListenSocket::Refusing(socket);
+            self.socket = Registered::Closed;
+            self.socket = Bound::refusing(address)?.register().map_err(|e| self.unusable(e))?;
         }
         self.settings.faults = plan;
         Ok(self)
@@ -151,29 +177,103 @@ impl Listener {
         self.url.clone()
     }
 
-    fn local_address(&self) -> Option<SocketAddr> {
-        match &self.socket {
-            ListenSocket::Tcp(socket) => socket.local_addr().ok(),
-            ListenSocket::Unix(..) | ListenSocket::Refusing(_) | ListenSocket::Closed => None,
+    /// Makes of this listener `count`, each with a socket of its own on the same address
+    /// (SO_REUSEPORT, socket(7)), between which the system distributes who connects. They have the
+    /// settings of this one, and in common its limit of connections and the count by which faults
+    /// choose. One is enough to move a listener to another runtime.
+    ///
+    /// ```
+    /// use portolan_core::Error;
+    /// use portolan_net::{Connection, Context, Listener, serve};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let listener = Listener::bind(&"tcp:0".parse()?).await?.with_max_connections(1000);
+    /// for share in listener.share(2)? {
+    ///     std::thread::spawn(move || {
+    ///         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    ///         runtime.block_on(async {
+    ///             let handler = |_: Connection, _: Context| async { Ok::<(), Error>(()) };
+    ///             let shutdown = std::future::ready(());
+    ///             serve(share.listen()?, handler, shutdown).await;
+    ///             Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+    ///         })
+    ///     });
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] for more than one on a Unix socket, [`Kind::Connect`] where the system
+    /// refuses.
+    pub fn share(self, count: usize) -> Result<Vec<Share>, Error> {
+        let mut shares = vec![self.detach()?];
+        while shares.len() < count {
+            shares.push(shares[0].another()?);
         }
+        Ok(shares)
+    }
+
+    /// Takes it out of its runtime.
+    pub(crate) fn detach(self) -> Result<Share, Error> {
+        let Self { socket, url, settings } = self;
+        let bound = socket.deregister().map_err(|error| cannot_listen(&url.endpoint(), error))?;
+        Ok(Share { bound, url, settings })
+    }
+
+    fn unusable(&self, error: io::Error) -> Error {
+        cannot_listen(&self.url.endpoint(), error)
     }
 
     /// Waits for the next connection. This cannot fail: what goes wrong is reported to the
     /// observers, and after a pause the listener goes on.
     pub async fn accept(&self) -> Incoming {
-        let slot = match &self.settings.limit {
-            Some(limit) => limit.clone().acquire_owned().await.ok(),
-            None => None,
+        let settings = &self.settings;
+        let waited_for = match &settings.limit {
+            Some(Limit::Wait(limit)) => limit.clone().acquire_owned().await.ok(),
+            Some(Limit::Refuse(_)) | None => None,
         };
+        let (stream, peer, local) = self.accept_stream().await;
+        let (slot, refusal) = match settings.take_in(&peer) {
+            Ok(slot) => (slot.or(waited_for), None),
+            Err(refusal) => (None, Some(refusal)),
+        };
+        let faults = match refusal {
+            Some(_) => Faults::default(),
+            None => {
+                let number = settings.accepted.fetch_add(1, Ordering::Relaxed) + 1;
+                settings.faults.connection(number)
+            }
+        };
+        let meter = Arc::new(Meter::default());
+        Incoming {
+            stream: stream.metered(meter.clone()),
+            peer,
+            via: None,
+            local,
+            accepted: now(),
+            meter,
+            behind_proxy: settings.proxy_protocol.then(|| settings.access.clone()),
+            refusal,
+            farewells: settings.farewells.clone(),
+            tls: settings.tls.clone(),
+            faults,
+            slot,
+        }
+    }
+
+    /// Accepts, however often it takes.
+    async fn accept_stream(&self) -> (Stream, Endpoint, Option<SocketAddr>) {
         let pauses = Backoff {
             first: Duration::from_millis(10),
             max: Duration::from_secs(1),
             ..Backoff::default()
         };
         let mut failures = 0;
-        let (stream, peer, local) = loop {
+        loop {
             match self.accept_once().await {
-                Ok(accepted) => break accepted,
+                Ok(accepted) => return accepted,
                 Err(error) if is_about_one_connection(&error) => {}
                 Err(error) => {
                     let event = Event::AcceptFailed(Failure::from(&error));
@@ -182,34 +282,23 @@ impl Listener {
                     tokio::time::sleep(pauses.pause(failures)).await;
                 }
             }
-        };
-        let number = self.accepted.fetch_add(1, Ordering::Relaxed) + 1;
-        let meter = Arc::new(Meter::default());
-        Incoming {
-            stream: stream.metered(meter.clone()),
-            peer,
-            local,
-            meter,
-            tls: self.settings.tls.clone(),
-            faults: self.settings.faults.connection(number),
-            slot,
         }
     }
 
     async fn accept_once(&self) -> io::Result<(Stream, Endpoint, Option<SocketAddr>)> {
         match &self.socket {
-            ListenSocket::Tcp(listener) => {
+            Registered::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 let local = stream.local_addr().ok();
                 Ok((stream.into(), Endpoint::from(peer), local))
             }
-            ListenSocket::Unix(listener, _) => {
+            Registered::Unix(listener, _) => {
                 let (stream, peer) = listener.accept().await?;
                 let path = peer.as_pathname().map_or_else(PathBuf::new, PathBuf::from);
                 Ok((stream.into(), Endpoint::unix(path), None))
             }
-            ListenSocket::Refusing(_) | ListenSocket::Closed => std::future::pending().await,
+            Registered::Refusing(_) | Registered::Closed => std::future::pending().await,
         }
     }
 }
@@ -220,147 +309,79 @@ impl fmt::Debug for Listener {
     }
 }
 
-/// A connection that was accepted and has yet to become usable.
-pub struct Incoming {
-    stream: Stream,
-    peer: Endpoint,
-    local: Option<SocketAddr>,
-    meter: Arc<Meter>,
-    tls: Option<tls::Server>,
-    faults: crate::fault::Faults,
-    slot: Option<OwnedSemaphorePermit>,
+impl Settings {
+    fn new() -> Self {
+        Self {
+            limit: None,
+            access: Arc::default(),
+            proxy_protocol: false,
+            once: false,
+            tls: None,
+            faults: Plan::default(),
+            timeouts: Timeouts::default(),
+            drain: Duration::from_secs(5),
+            observers: Vec::new(),
+            accepted: Arc::default(),
+            farewells: Arc::new(Semaphore::new(FAREWELLS)),
+        }
+    }
+
+    /// Whether `peer` may come, as far as that is known on accept; and its place, where places are
+    /// limited.
+    fn take_in(&self, peer: &Endpoint) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+        // Behind a proxy, the peer is not known yet.
+        if !self.proxy_protocol && !self.access.permits(peer) {
+            return Err(Refusal::Denied);
+        }
+        match &self.limit {
+            Some(Limit::Refuse(limit)) => {
+                limit.clone().try_acquire_owned().map(Some).map_err(|_| Refusal::Full)
+            }
+            Some(Limit::Wait(_)) | None => Ok(None),
+        }
+    }
 }
 
-impl Incoming {
-    /// Who connected.
-    #[must_use]
-    pub const fn peer(&self) -> &Endpoint {
-        &self.peer
-    }
+/// A listener that no runtime has seen yet: it becomes one within the runtime that is to serve it.
+/// Connections wait in the system's queue meanwhile.
+pub struct Share {
+    bound: Bound,
+    url: Url,
+    settings: Settings,
+}
 
-    /// Counts the connection's bytes, those of TLS included.
-    #[must_use]
-    pub fn meter(&self) -> Arc<Meter> {
-        self.meter.clone()
-    }
-
-    /// The place that the connection takes within the listener's limit, until it is dropped.
-    pub(crate) fn take_slot(&mut self) -> Option<OwnedSemaphorePermit> {
-        self.slot.take()
-    }
-
-    /// Makes the connection usable: applies the faults of its opening, then shakes hands by TLS,
-    /// within the context's limit for connecting. `None` means that a fault ended it.
+impl Share {
+    /// Makes it a listener within this runtime.
     ///
     /// # Errors
-    /// [`Kind::Tls`], [`Kind::Timeout`].
-    pub async fn establish(self, cx: &Context) -> Result<Option<Connection>, Error> {
-        let mut stream = self.stream;
-        match self.faults.opening() {
-            Opening::Serve => stream = self.faults.wrap(stream),
-            Opening::Reset => {
-                stream.abort();
-                return Ok(None);
-            }
-            Opening::Stall => {
-                hold(stream, cx).await;
-                return Ok(None);
-            }
-        }
-        let mut info = Info::new(self.peer);
-        info.local = self.local;
-        if let Some(server) = &self.tls {
-            let cx = cx.limited(cx.timeouts().connect);
-            let (secured, facts) = server.accept(stream, &cx).await?;
-            stream = secured;
-            info.tls = Some(facts);
-        }
-        Ok(Some(Connection { stream, info, faults: self.faults }))
+    /// [`Kind::Connect`] where the system refuses.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn listen(self) -> Result<Listener, Error> {
+        let Self { bound, url, settings } = self;
+        let socket = bound.register().map_err(|error| cannot_listen(&url.endpoint(), error))?;
+        Ok(Listener { socket, url, settings })
     }
 }
 
-impl fmt::Debug for Incoming {
+impl Share {
+    fn another(&self) -> Result<Self, Error> {
+        let Self { bound, url, settings } = self;
+        let another = bound.another().map_err(|error| cannot_listen(&url.endpoint(), error))?;
+        let bound = another.ok_or_else(|| {
+            Error::new(Kind::Usage, format!("could not share {url}")).with_hint(
+                "a Unix socket has one listener: only TCP ports can be shared by several",
+            )
+        })?;
+        Ok(Self { bound, url: url.clone(), settings: settings.clone() })
+    }
+}
+
+impl fmt::Debug for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Incoming").field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("Share").field("url", &self.url).finish_non_exhaustive()
     }
-}
-
-/// Says nothing until the peer goes or the server stops.
-async fn hold(mut stream: Stream, cx: &Context) {
-    let mut waste = [0; 1024];
-    let until_gone = async { while matches!(stream.read(&mut waste).await, Ok(1..)) {} };
-    tokio::select! {
-        () = until_gone => {}
-        () = cx.stopping() => {}
-    }
-}
-
-/// A Unix socket's file, which is removed when this is dropped.
-#[derive(Debug)]
-pub(crate) struct SocketFile(PathBuf);
-
-impl SocketFile {
-    pub(crate) const fn new(path: PathBuf) -> Self {
-        Self(path)
-    }
-
-    /// Removes the file of a socket on which nobody listens any more.
-    pub(crate) fn remove_stale(path: &Path) -> io::Result<()> {
-        use std::os::unix::fs::FileTypeExt;
-        let is_socket = path.symlink_metadata().is_ok_and(|meta| meta.file_type().is_socket());
-        if !is_socket {
-            return Ok(());
-        }
-        match std::os::unix::net::UnixStream::connect(path) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                std::fs::remove_file(path)
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-fn bind_path(path: &Path) -> io::Result<ListenSocket> {
-    SocketFile::remove_stale(path)?;
-    let socket = UnixListener::bind(path)?;
-    Ok(ListenSocket::Unix(socket, Some(SocketFile::new(path.to_owned()))))
-}
-
-fn bind_tcp(addresses: &[SocketAddr]) -> io::Result<ListenSocket> {
-    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for address in addresses {
-        match bound_socket(*address) {
-            Ok(socket) => {
-                socket.listen(BACKLOG.cast_signed())?;
-                return Ok(ListenSocket::Tcp(TcpListener::from_std(socket.into())?));
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-/// A TCP socket that is bound and does not listen yet.
-fn bound_socket(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None)?;
-    SockRef::from(&socket).set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket)
-}
-
-/// The addresses to bind for an endpoint over IP.
-pub(crate) async fn bind_addresses(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Error> {
-    let addresses = match endpoint.host.ip() {
-        Some(address) => vec![address],
-        None => SystemResolver.resolve(&endpoint.host.bare()).await?,
-    };
-    Ok(addresses.into_iter().map(|address| SocketAddr::new(address, endpoint.port)).collect())
 }
 
 /// Whether a failure to accept concerns only the connection that was about to be accepted
@@ -376,35 +397,6 @@ fn is_about_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::HostUnreachable
             | io::ErrorKind::InvalidInput
     )
-}
-
-/// The error for an endpoint on which one cannot listen.
-pub(crate) fn cannot_listen(endpoint: &Endpoint, error: io::Error) -> Error {
-    use io::ErrorKind as K;
-    let is_unix = matches!(endpoint.host, Host::Path(_) | Host::Abstract(_));
-    let (kind, hint) = match error.kind() {
-        K::AddrInUse if is_unix => {
-            (Kind::Connect, "a file or another server is there: remove it, or choose another path")
-        }
-        K::AddrInUse => (
-            Kind::Connect,
-            "another server uses the port: stop it, or choose another one (0 for any)",
-        ),
-        K::AddrNotAvailable => (Kind::Connect, "the address is not one of this machine"),
-        K::PermissionDenied if is_unix => {
-            (Kind::Denied, "this user may not write to the socket's directory")
-        }
-        K::PermissionDenied => {
-            (Kind::Denied, "ports below 1024 need privilege: choose a higher one")
-        }
-        K::NotFound => (Kind::Write, "the socket's directory does not exist: make it first"),
-        _ => (Kind::Connect, "check the address"),
-    };
-    Error::new(kind, format!("could not listen on {endpoint}"))
-        .with_blame(portolan_core::Blame::Us)
-        .with_endpoint(endpoint)
-        .with_hint(hint)
-        .with_source(error)
 }
 
 #[cfg(test)]

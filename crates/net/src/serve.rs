@@ -36,11 +36,22 @@ where
     }
 }
 
+impl<H: Handler> Handler for Arc<H> {
+    fn handle(
+        &self,
+        connection: Connection,
+        cx: Context,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        (**self).handle(connection, cx)
+    }
+}
+
 /// Accepts connections and hands each to `handler`, in a task of its own, until `shutdown` is
 /// ready. Then the listener is closed, handlers are told by [`Context::stopping`], and those that
 /// have not ended within the listener's drain limit are dropped.
 ///
-/// The observers of the listener see [`Event::Opened`] and [`Event::Closed`] for each connection.
+/// The observers of the listener see [`Event::Opened`], once it is known who the peer is, and
+/// [`Event::Closed`] for each connection, or [`Event::Refused`].
 pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Future<Output = ()>) {
     let stopping = CancellationToken::new();
     let settings = &listener.settings;
@@ -63,23 +74,44 @@ pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Fut
                 Some(_) = tasks.join_next() => {}
             }
         };
+        let is_last = listener.settings.once && !incoming.is_refused();
         tasks.spawn(attend(incoming, handler.clone(), cx.clone()));
+        if is_last {
+            break;
+        }
     }
+    let is_once = listener.settings.once;
     drop(listener);
+    let mut all = std::pin::pin!(async { while tasks.join_next().await.is_some() {} });
+    if is_once {
+        tokio::select! {
+            () = &mut all => return,
+            () = &mut shutdown => {}
+        }
+    }
     stopping.cancel();
-    let all = async { while tasks.join_next().await.is_some() {} };
     Context::new(Timeouts::default()).limited(Some(drain)).until_deadline(all).await;
 }
 
 async fn attend(mut incoming: Incoming, handler: Arc<impl Handler>, cx: Context) {
-    let _slot = incoming.take_slot();
     let started = now();
     let meter = incoming.meter();
-    let peer = incoming.peer().clone();
-    cx.observe(&Event::Opened { peer: peer.clone() });
-    let established = tokio::select! {
-        established = incoming.establish(&cx) => established,
-        () = cx.stopping() => Ok(None),
+    let admitted = tokio::select! {
+        admitted = incoming.admit(&cx) => admitted,
+        () = cx.stopping() => return,
+    };
+    if matches!(admitted, Ok(false)) {
+        return;
+    }
+    let _slot = incoming.take_slot();
+    let (peer, via) = (incoming.peer().clone(), incoming.via().cloned());
+    cx.observe(&Event::Opened { peer: peer.clone(), via: via.clone() });
+    let established = match admitted {
+        Ok(_) => tokio::select! {
+            established = incoming.establish(&cx) => established,
+            () = cx.stopping() => Ok(None),
+        },
+        Err(error) => Err(error),
     };
     let result = match established {
         Ok(Some(connection)) => handler.handle(connection, cx.clone()).await,
@@ -88,6 +120,7 @@ async fn attend(mut incoming: Incoming, handler: Arc<impl Handler>, cx: Context)
     };
     cx.observe(&Event::Closed {
         peer,
+        via,
         bytes_in: meter.read(),
         bytes_out: meter.written(),
         elapsed: now().saturating_duration_since(started),

@@ -19,7 +19,7 @@ pub struct Stream {
 }
 
 /// The kinds that have a fast path, and one for all others.
-enum StreamKind {
+pub(crate) enum StreamKind {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<tokio_rustls::TlsStream<Stream>>),
@@ -27,7 +27,7 @@ enum StreamKind {
 }
 
 /// What a boxed stream can do.
-trait Io: AsyncRead + AsyncWrite + Send {}
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Send> Io for T {}
 
@@ -49,6 +49,14 @@ impl Meter {
     #[must_use]
     pub fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_read(&self, bytes: usize) {
+        self.read.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_written(&self, bytes: usize) {
+        self.written.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }
 
@@ -80,6 +88,11 @@ impl Stream {
         if let Some(tcp) = self.tcp() {
             let _ = socket2::SockRef::from(tcp).set_linger(Some(std::time::Duration::ZERO));
         }
+    }
+
+    /// Takes it apart, for who carries the bytes in another way and counts them too.
+    pub(crate) fn into_parts(self) -> (StreamKind, Option<Arc<Meter>>) {
+        (self.kind, self.meter)
     }
 
     /// The TCP stream at the bottom, where there is one.
@@ -160,8 +173,7 @@ impl AsyncRead for Stream {
         let before = buffer.filled().len();
         ready!(each!(self, io => io.poll_read(cx, buffer)))?;
         if let Some(meter) = &self.meter {
-            let count = buffer.filled().len() - before;
-            meter.read.fetch_add(count as u64, Ordering::Relaxed);
+            meter.count_read(buffer.filled().len() - before);
         }
         Poll::Ready(Ok(()))
     }
@@ -170,7 +182,7 @@ impl AsyncRead for Stream {
 impl Stream {
     fn count_written(&self, written: io::Result<usize>) -> io::Result<usize> {
         if let (Some(meter), Ok(count)) = (&self.meter, &written) {
-            meter.written.fetch_add(*count as u64, Ordering::Relaxed);
+            meter.count_written(*count);
         }
         written
     }

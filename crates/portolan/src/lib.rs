@@ -15,11 +15,13 @@
 
 pub use portolan_core::{
     Attempt, Backoff, Blame, Deadline, Direction, Endpoint, Error, Event, Failure, Host, HostError,
-    Kind, Phase, Scheme, Span, Timeouts, Timings, Transport, Url, UrlError, Value, redact, units,
+    Kind, Phase, Refusal, Scheme, Span, Timeouts, Timings, Transport, Url, UrlError, Value, redact,
+    units,
 };
 pub use portolan_http as http;
 pub use portolan_lab as lab;
 pub use portolan_net as net;
+pub use portolan_net::blocking;
 pub use portolan_probe as probe;
 pub use portolan_relay as relay;
 

@@ -19,4 +19,4 @@ pub use carry::Carry;
 pub use end::{End, Messages};
 pub use exec::{Exec, ExecError, Process, Running};
 pub use framing::Framing;
-pub use relay::Relay;
+pub use relay::{Header, Relay};

@@ -2,18 +2,38 @@
 
 mod startup;
 
-use crate::measure::Comparison;
+use crate::measure::{Measure, Outcome, Side, take_turns};
 
-/// A piece of work that we and a peer can do.
+/// A piece of work that we and others can do.
 pub(crate) struct Row {
     /// What it is called on the command line.
     pub(crate) name: &'static str,
-    /// Compares over so many rounds; an error says which peer is missing, or what failed.
-    pub(crate) compare: fn(rounds: u32) -> anyhow::Result<Comparison>,
+    measure: Measure,
+    /// Makes ready: ourselves, then each peer. An error says what is missing.
+    sides: &'static [fn() -> anyhow::Result<Side>],
+}
+
+impl Row {
+    /// Compares over so many rounds. A peer that is missing is a failure; the others still run.
+    pub(crate) fn compare(&self, rounds: u32) -> Outcome {
+        let (mut sides, mut missing) = (Vec::new(), Vec::new());
+        for (number, prepare) in self.sides.iter().enumerate() {
+            match prepare() {
+                Ok(side) => sides.push(side),
+                Err(error) => missing.push(error),
+            }
+            if number == 0 && sides.is_empty() {
+                return Outcome { comparisons: Vec::new(), failures: missing };
+            }
+        }
+        let mut outcome = take_turns(self.name, self.measure, sides, rounds);
+        outcome.failures.splice(0..0, missing);
+        outcome
+    }
 }
 
 /// All rows.
-pub(crate) static ALL: [Row; 1] = [startup::ROW];
+pub(crate) static ALL: &[Row] = &[startup::ROW];
 
 /// The row of this name.
 pub(crate) fn find(name: &str) -> Result<&'static Row, String> {
@@ -22,4 +42,25 @@ pub(crate) fn find(name: &str) -> Result<&'static Row, String> {
         let names: Vec<_> = ALL.iter().map(|row| row.name).collect();
         format!("the rows are {}", names.join(", "))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::Better;
+
+    #[test]
+    fn a_missing_peer_is_a_failure_and_the_others_still_run() {
+        fn present() -> anyhow::Result<Side> {
+            Ok(Side { name: "here", version: "1".to_owned(), work: Box::new(|| Ok(1.0)) })
+        }
+        fn missing() -> anyhow::Result<Side> {
+            anyhow::bail!("it is missing")
+        }
+        let measure = Measure { unit: "ms", better: Better::Lower };
+        let row = Row { name: "row", measure, sides: &[present, missing, present] };
+        let outcome = row.compare(1);
+        assert_eq!(outcome.comparisons.len(), 1);
+        assert_eq!(outcome.failures[0].to_string(), "it is missing");
+    }
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use portolan::lab::Lab;
-use portolan::net::fault::Fault;
 
+use super::fault::FaultArgs;
 use super::values::number;
 
 /// Which servers to start, and how they misbehave.
@@ -49,20 +49,8 @@ pub struct LabArgs {
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
     /// How the servers misbehave.
-    #[arg(
-        long,
-        value_name = "FAULT",
-        help = "Misbehave, as [WHERE:]ACTION[,ACTION…] says; can be repeated"
-    )]
-    pub fault: Vec<Fault>,
-    /// Choose which shares of connections are struck, and how: the same seed, the same faults
-    #[arg(
-        long,
-        value_name = "N",
-        default_value = "0",
-        value_parser = |n: &str| number::<u64>(n, 0..=u64::MAX)
-    )]
-    pub seed: u64,
+    #[command(flatten)]
+    pub fault: FaultArgs,
 }
 
 /// Ports other than the usual ones.

@@ -1,21 +1,17 @@
 //! `lab`: every server at once, until a signal.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Instant;
 
 use portolan::lab::{Lab, Ports};
-use portolan::net::Observer;
-use portolan::net::fault::Plan;
-use portolan::{Error, Event, Kind};
+use portolan::{Error, Kind};
 use serde_json::json;
 
+use super::connections::Connections;
 use super::descriptors;
 use super::signals::Signals;
 use crate::args::lab::{LabArgs, Ports as PortsArg};
 use crate::console::Console;
 use crate::exit::Exit;
-use crate::show::millis;
 
 /// Starts the lab, says where its servers are, and drains it on SIGINT or SIGTERM; a second signal
 /// ends it at once.
@@ -47,8 +43,8 @@ async fn start(args: &LabArgs, console: &Console) -> Result<Lab, Error> {
     let console = *console;
     let mut builder = Lab::builder()
         .ports(ports)
-        .faults(Plan::new(args.fault.clone(), args.seed))
-        .observe_with(move |name| Arc::new(Connections { name, console }) as Arc<dyn Observer>);
+        .faults(args.fault.plan())
+        .observe_with(move |name| Connections::observer(Some(name), &console));
     if !args.only.is_empty() {
         builder = builder.only(args.only.clone());
     }
@@ -86,49 +82,4 @@ fn announce(lab: &Lab, console: &Console) -> Result<(), Error> {
     }
     console.note("ready; Ctrl-C stops");
     Ok(())
-}
-
-/// Tells of connections as they come and go: in JSON always, in words with `-v`.
-struct Connections {
-    name: &'static str,
-    console: Console,
-}
-
-impl Observer for Connections {
-    fn observe(&self, _at: Instant, event: &Event) {
-        // Where stdout is gone there is nobody left to tell.
-        let _ = match event {
-            Event::Opened { peer } if self.console.is_json() => self.console.json(
-                "connection",
-                &json!({ "name": self.name, "event": "open", "peer": peer.to_string() }),
-            ),
-            Event::Closed { peer, bytes_in, bytes_out, elapsed, failure }
-                if self.console.is_json() =>
-            {
-                self.console.json(
-                    "connection",
-                    &json!({
-                        "name": self.name,
-                        "event": "close",
-                        "peer": peer.to_string(),
-                        "bytes_in": bytes_in,
-                        "bytes_out": bytes_out,
-                        "ms": millis(*elapsed),
-                        "error": failure,
-                    }),
-                )
-            }
-            Event::AcceptFailed(failure) => {
-                self.console.note(&format!("{}: could not accept: {failure}", self.name));
-                Ok(())
-            }
-            event if self.console.verbosity() > 0 => {
-                if let Some(line) = crate::trace::connection(event) {
-                    self.console.trace(&format!("* {} {line}", self.name));
-                }
-                Ok(())
-            }
-            _ => Ok(()),
-        };
-    }
 }

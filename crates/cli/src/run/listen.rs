@@ -1,26 +1,211 @@
-//! `listen`: accepts, and echoes.
+//! `listen`: accepts, and does one thing with each peer.
 
-use portolan::Error;
-use portolan::net::{Connection, Context, Listener, echo, serve};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use super::descriptors;
+use portolan::blocking::{self, Threads};
+use portolan::net::{Connection, Context, Handler, Join, Stream, Until, echo};
+use portolan::relay::{Broadcast, Carry, End, Exec, Framing, Running};
+use portolan::{Endpoint, Error, Kind, Timeouts};
+use tokio_util::sync::CancellationToken;
+
+use super::serve::Entrance;
 use super::signals::Signals;
-use crate::args::listen::ListenArgs;
+use super::stdio::Stdio;
+use super::{descriptors, models};
+use crate::args::applies::Given;
+use crate::args::listen::{ListenArgs, Model};
 use crate::console::Console;
 use crate::exit::Exit;
 
-/// Serves until a signal.
+/// Serves until a signal, or with `--once` until the first peer has gone.
 ///
 /// # Errors
-/// What kept it from starting.
-pub async fn run(args: &ListenArgs, console: &Console) -> Result<Exit, Error> {
+/// What kept it from starting, or what went wrong with stdin or stdout.
+pub async fn run(args: &ListenArgs, given: &Given, console: &Console) -> Result<Exit, Error> {
+    let scheme = args.url.scheme();
+    given.check(&BTreeSet::from([scheme]))?;
+    given.check_serving(scheme)?;
+    check(args, given)?;
+    let service = Service::new(args, console)?;
     let mut signals = Signals::catch()?;
     descriptors::raise();
-    let listener = Listener::bind(&args.url).await?;
-    console.line(&format!("listening on {}", listener.local_url()))?;
-    let handler = |connection: Connection, cx: Context| async move {
-        echo(connection.stream, &cx).await.map(drop)
+    let entrance = entrance(args, console);
+    let mut listener = entrance.listen().await?;
+    if let Service::Stdio(_) = &service {
+        listener = match args.serve.max_conns {
+            None => listener.with_limit(1),
+            Some(_) => listener.with_max_connections(1),
+        };
+    }
+    let url = listener.local_url();
+    let theirs = matches!(service, Service::Stdio(_));
+    let shutdown = async {
+        tokio::select! {
+            () = signals.next() => {}
+            () = service.failing() => {}
+        }
     };
-    serve(listener, handler, signals.next()).await;
-    Ok(Exit::DONE)
+    let workers = listener.share(args.workers)?;
+    entrance.announce(&url, theirs)?;
+    match args.model {
+        Model::Threads => {
+            let handler = Threads::new(blocking_echo);
+            models::serve(workers, args.model, handler, shutdown).await?;
+        }
+        Model::Async | Model::EventLoop => {
+            models::serve(workers, args.model, service.clone(), shutdown).await?;
+        }
+    }
+    service.failure().map_or(Ok(Exit::DONE), Err)
+}
+
+/// Looks at flags that only make sense together.
+fn check(args: &ListenArgs, given: &Given) -> Result<(), Error> {
+    let refuse = |message: String| Err(Error::new(Kind::Usage, message));
+    let is_stdio = !(args.echo || args.broadcast || args.exec.is_some());
+    let stdio = ["hex", "crlf", "send-only", "recv-only", "no-shutdown", "datagram-size"];
+    if let Some(flag) = stdio.iter().find(|flag| !is_stdio && given.contains(flag)) {
+        return refuse(format!(
+            "--{flag} is for stdin and stdout, which --echo, --exec and --broadcast leave alone"
+        ));
+    }
+    if args.model == Model::Threads && !args.echo {
+        return refuse("--model threads serves --echo only".to_owned());
+    }
+    if args.model == Model::Threads && !args.serve.fault.fault.is_empty() {
+        return refuse("--fault needs --model async or event-loop".to_owned());
+    }
+    if args.serve.once && args.workers > 1 {
+        return refuse("--once needs one worker".to_owned());
+    }
+    if is_stdio && (args.workers > 1 || args.serve.max_conns.is_some_and(|count| count > 1)) {
+        return refuse("stdin and stdout serve one peer at a time".to_owned());
+    }
+    Ok(())
+}
+
+fn entrance<'a>(args: &'a ListenArgs, console: &'a Console) -> Entrance<'a> {
+    let limit = |limit: Duration| Some(limit).filter(|limit| !limit.is_zero());
+    Entrance {
+        args: &args.serve,
+        url: &args.url,
+        timeouts: Timeouts {
+            connect: limit(args.connect_timeout),
+            operation: None,
+            idle: args.idle_timeout.and_then(limit),
+        },
+        is_behind_proxy: args.proxy_protocol.is_some(),
+        cert: args.cert.clone().map(|cert| (cert, args.key.clone())),
+        console,
+    }
+}
+
+fn blocking_echo(connection: blocking::Connection, _cx: Context) -> std::io::Result<()> {
+    blocking::echo(connection.stream).map(drop)
+}
+
+/// What is done with a peer. Cheap to clone; a clone is the same.
+#[derive(Clone)]
+enum Service {
+    Echo,
+    Exec(Exec),
+    Broadcast(Broadcast),
+    Stdio(Arc<Desk>),
+}
+
+impl Service {
+    fn new(args: &ListenArgs, console: &Console) -> Result<Self, Error> {
+        if args.echo {
+            return Ok(Self::Echo);
+        }
+        if let Some(exec) = &args.exec {
+            exec.check()?;
+            return Ok(Self::Exec(exec.clone()));
+        }
+        if args.broadcast {
+            return Ok(Self::Broadcast(Broadcast::new()));
+        }
+        Ok(Self::Stdio(Arc::new(Desk {
+            stdio: Stdio::new(&args.stdio, console),
+            until: if args.stdio.send_only { Until::Near } else { Until::Far },
+            framing: args.stdio.framing(),
+            failure: Mutex::default(),
+            failing: CancellationToken::new(),
+        })))
+    }
+
+    async fn attend(
+        &self,
+        peer: End,
+        name: &Endpoint,
+        local: Option<&Endpoint>,
+        cx: &Context,
+    ) -> Result<(), Error> {
+        match self {
+            Self::Echo => match peer {
+                End::Stream(stream) => echo(stream, cx).await.map(drop),
+                End::Messages(messages) => messages.echo(cx).await,
+                _ => Ok(()),
+            },
+            Self::Exec(exec) => {
+                let Running { stream, process } = exec.start(name, local)?;
+                let carry = carry(Until::Far, Framing::Chunks);
+                let carried = carry.join(peer, End::Stream(stream), cx).await;
+                process.end(cx).await;
+                carried.map(drop)
+            }
+            Self::Broadcast(crowd) => crowd.take(peer, cx).await,
+            Self::Stdio(desk) => desk.attend(peer, cx).await,
+        }
+    }
+
+    /// Waits until stdin or stdout fails.
+    async fn failing(&self) {
+        match self {
+            Self::Stdio(desk) => desk.failing.cancelled().await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    fn failure(&self) -> Option<Error> {
+        match self {
+            Self::Stdio(desk) => desk.failure.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            _ => None,
+        }
+    }
+}
+
+impl Handler for Service {
+    async fn handle(&self, connection: Connection, cx: Context) -> Result<(), Error> {
+        let Connection { stream, info, .. } = connection;
+        let local = info.local.map(Endpoint::from);
+        self.attend(End::Stream(stream), &info.peer, local.as_ref(), &cx).await
+    }
+}
+
+/// Stdin and stdout, and who speaks with them: one peer at a time.
+struct Desk {
+    stdio: Stdio,
+    until: Until,
+    framing: Framing,
+    failure: Mutex<Option<Error>>,
+    failing: CancellationToken,
+}
+
+impl Desk {
+    async fn attend(&self, peer: End, cx: &Context) -> Result<(), Error> {
+        let near = End::Stream(Stream::boxed(self.stdio.reopened()));
+        let carried = carry(self.until, self.framing).join(near, peer, cx).await;
+        if let Some(error) = self.stdio.failure() {
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            self.failing.cancel();
+        }
+        carried.map(drop)
+    }
+}
+
+fn carry(until: Until, framing: Framing) -> Carry {
+    Carry { join: Join { until, ..Join::default() }, framing }
 }

@@ -2,14 +2,17 @@
 
 pub mod completions;
 pub mod connect;
+mod connections;
 mod descriptors;
 pub mod dialer;
 pub mod lab;
 pub mod listen;
 pub mod man;
 pub mod metrics;
+mod models;
 pub mod probe;
 pub mod relay;
+mod serve;
 pub mod signals;
 mod stdio;
 mod targets;
@@ -32,8 +35,10 @@ pub fn run(verb: &Verb, given: &Given, console: &Console) -> Result<Exit, Error>
     match verb {
         Verb::Probe(args) => block_on(probe::run(args, given, console)),
         Verb::Connect(args) => block_on(connect::run(args, given, console)),
-        Verb::Listen(args) => block_on(listen::run(args, console)),
-        Verb::Relay(args) => block_on(relay::run(args, console)),
+        Verb::Listen(args) => {
+            block_on_with(models::runtime(args.model), listen::run(args, given, console))
+        }
+        Verb::Relay(args) => block_on(relay::run(args, given, console)),
         Verb::Lab(args) => block_on(lab::run(args, console)),
         Verb::Completions(args) => completions::run(args, console),
         Verb::Man(args) => man::run(args, console),
@@ -59,8 +64,17 @@ const GRACE: Duration = Duration::from_millis(100);
 /// Runs a verb that needs the network. At its end servers are dropped, and with them the files of
 /// their sockets; a look-up that hangs in the system is not waited for.
 fn block_on(verb: impl Future<Output = Result<Exit, Error>>) -> Result<Exit, Error> {
-    let runtime = runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|cause| {
+    let mut builder = runtime::Builder::new_multi_thread();
+    builder.enable_all();
+    block_on_with(builder, verb)
+}
+
+/// As [`block_on`], on a runtime of the verb's choice.
+fn block_on_with(
+    mut builder: runtime::Builder,
+    verb: impl Future<Output = Result<Exit, Error>>,
+) -> Result<Exit, Error> {
+    let runtime = builder.build().map_err(|cause| {
         Error::new(Kind::Denied, "could not start the threads of the runtime").with_source(cause)
     })?;
     let exit = runtime.block_on(verb);

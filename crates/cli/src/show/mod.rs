@@ -1,5 +1,6 @@
 //! Reports turned into text and into JSON: pure, nothing is printed here.
 
+pub mod connection;
 pub mod data;
 pub mod dump;
 pub mod error;

@@ -1,10 +1,10 @@
 //! Which proxy for which URL: `--proxy`, `--noproxy` and the environment, by curl's rules.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use portolan_core::{Endpoint, Error, Host, Kind, Scheme, Transport, Url};
+
+use crate::Network;
 
 /// The proxies to use, and for what not to use them.
 ///
@@ -160,7 +160,7 @@ struct Exempt {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
     Any,
-    Network(IpNet),
+    Network(Network),
     /// A name in lower case, without dots at its ends.
     Name(String),
 }
@@ -190,8 +190,6 @@ impl Place {
             Self::Any
         } else if let Ok(network) = bare.parse() {
             Self::Network(network)
-        } else if let Ok(address) = bare.parse::<IpAddr>() {
-            Self::Network(address.into())
         } else {
             Self::Name(text.trim_matches('.').to_ascii_lowercase())
         }
@@ -200,7 +198,7 @@ impl Place {
     fn covers(&self, host: &Host) -> bool {
         match (self, host) {
             (Self::Any, _) => true,
-            (Self::Network(network), host) => host.ip().is_some_and(|ip| network.contains(&ip)),
+            (Self::Network(network), host) => host.ip().is_some_and(|ip| network.contains(ip)),
             (Self::Name(name), Host::Name(host)) => {
                 let above = host.trim_end_matches('.').strip_suffix(&**name);
                 above.is_some_and(|above| above.is_empty() || above.ends_with('.'))

@@ -1,0 +1,81 @@
+//! The models of a server: on which threads its handler runs.
+//!
+//! The handler is the same in all of them. What differs is the runtime, and with several workers
+//! how many event loops there are, each with a listening socket of its own.
+
+use std::sync::Arc;
+use std::thread;
+
+use portolan::net::{self, Handler, Share};
+use portolan::{Error, Kind};
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::listen::Model;
+
+/// The runtime of a verb that serves in this model: tasks on all cores, or one event loop.
+pub(super) fn runtime(model: Model) -> Builder {
+    let mut builder = match model {
+        Model::Async => Builder::new_multi_thread(),
+        Model::Threads | Model::EventLoop => Builder::new_current_thread(),
+    };
+    builder.enable_all();
+    builder
+}
+
+/// Serves what all `workers` accept until `shutdown` is ready, and drains them. In the asynchronous
+/// model they share the threads of the runtime; in the others each has an event loop on a thread of
+/// its own, the first one the runtime itself.
+///
+/// # Errors
+/// As for [`Share::listen`], and [`Kind::Denied`] where a loop or its thread cannot be started.
+pub(super) async fn serve(
+    workers: Vec<Share>,
+    model: Model,
+    handler: impl Handler,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let stopping = CancellationToken::new();
+    let stop = stopping.clone().drop_guard();
+    let handler = Arc::new(handler);
+    let mut running = JoinSet::new();
+    for (number, share) in workers.into_iter().enumerate() {
+        let (handler, stopping) = (handler.clone(), stopping.clone());
+        if model == Model::Async || number == 0 {
+            running.spawn(net::serve(share.listen()?, handler, stopping.cancelled_owned()));
+        } else {
+            running.spawn(worker(share, handler, stopping)?);
+        }
+    }
+    // They end by themselves where they serve one connection only.
+    tokio::select! {
+        () = shutdown => {}
+        () = async { while running.join_next().await.is_some() {} } => {}
+    }
+    drop(stop);
+    running.join_all().await;
+    Ok(())
+}
+
+/// Serves on an event loop and a thread of its own; what is returned is ready when they end.
+fn worker(
+    share: Share,
+    handler: Arc<impl Handler>,
+    stopping: CancellationToken,
+) -> Result<impl Future<Output = ()>, Error> {
+    let failed = |cause| Error::new(Kind::Denied, "could not start a worker").with_source(cause);
+    let event_loop = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let listener = {
+        let _inside = event_loop.enter();
+        share.listen()?
+    };
+    let (done, end) = oneshot::channel::<()>();
+    let run = move || {
+        event_loop.block_on(net::serve(listener, handler, stopping.cancelled_owned()));
+        drop(done);
+    };
+    thread::Builder::new().name("worker".to_owned()).spawn(run).map_err(failed)?;
+    Ok(async { end.await.unwrap_or_default() })
+}
