@@ -7,6 +7,7 @@
 //! A row is one file in `rows`; `measure` takes the turns, `program` finds what is compared, and
 //! `server` runs it. `versus/install-peers` installs the peers.
 
+mod load;
 mod measure;
 mod program;
 mod rows;

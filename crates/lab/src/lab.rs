@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use portolan_core::{Endpoint, Error, Host, Kind, Scheme, Transport, Url};
 use portolan_net::fault::Plan;
-use portolan_net::{Datagram, Listener, Observer, tls};
+use portolan_net::{Datagram, Listener, Observer, Sessions, tls};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -178,7 +178,11 @@ impl Builder {
                         .with_source(error)
                 })?;
                 let url = Url::from_endpoint(url.scheme(), &local);
-                Ok((url, run(socket, faults, Box::pin(stopped))))
+                let mut sessions = Sessions::from(socket).with_faults(faults);
+                if let Some(observe) = &self.observe {
+                    sessions = sessions.with_observer(observe(entry.name));
+                }
+                Ok((url, run(sessions, Box::pin(stopped))))
             }
         }
     }

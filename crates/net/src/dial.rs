@@ -497,7 +497,7 @@ fn wrong_family(endpoint: &Endpoint, found: &[SocketAddr], source: Option<IpAddr
 }
 
 /// The number of a zone: itself, or that of the network interface of this name.
-fn scope_id(zone: &str) -> io::Result<u32> {
+pub(crate) fn scope_id(zone: &str) -> io::Result<u32> {
     zone.parse().or_else(|_| {
         let index = std::fs::read_to_string(format!("/sys/class/net/{zone}/ifindex"))?;
         index.trim().parse().map_err(io::Error::other)

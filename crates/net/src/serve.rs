@@ -9,29 +9,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Connection, Context, Incoming, Listener, now};
 
-/// What a server does with a connection.
+/// What a server does with a connection, or with a [`Session`](crate::Session) of datagrams.
 ///
-/// Any function from a [`Connection`] and a [`Context`] to a future is one. A handler that may go
+/// Any function from one of these and a [`Context`] to a future is one. A handler that may go
 /// on for long ends when [`Context::stopping`] does.
-pub trait Handler: Send + Sync + 'static {
+pub trait Handler<C = Connection>: Send + Sync + 'static {
     /// Handles one connection until it ends.
-    fn handle(
-        &self,
-        connection: Connection,
-        cx: Context,
-    ) -> impl Future<Output = Result<(), Error>> + Send;
+    fn handle(&self, connection: C, cx: Context) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
-impl<F, Fut> Handler for F
+impl<C, F, Fut> Handler<C> for F
 where
-    F: Fn(Connection, Context) -> Fut + Send + Sync + 'static,
+    F: Fn(C, Context) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<(), Error>> + Send,
 {
-    fn handle(
-        &self,
-        connection: Connection,
-        cx: Context,
-    ) -> impl Future<Output = Result<(), Error>> + Send {
+    fn handle(&self, connection: C, cx: Context) -> impl Future<Output = Result<(), Error>> + Send {
         self(connection, cx)
     }
 }

@@ -1,13 +1,13 @@
 //! One stream type for all that carries bytes both ways.
 
 use std::io::{self, IoSlice};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// Bytes in both directions: TCP, a Unix socket, TLS over either, or anything else, boxed.
@@ -85,6 +85,11 @@ impl Stream {
 
     /// Closes at once: over TCP the peer gets a reset (RST) instead of an orderly end.
     pub fn abort(self) {
+        self.reset_when_dropped();
+    }
+
+    /// Lets the end of this be what [`abort`](Self::abort) is.
+    pub(crate) fn reset_when_dropped(&self) {
         if let Some(tcp) = self.tcp() {
             let _ = socket2::SockRef::from(tcp).set_linger(Some(std::time::Duration::ZERO));
         }
@@ -95,6 +100,17 @@ impl Stream {
         (self.kind, self.meter)
     }
 
+    /// The socket and the meter, where the stream is a plain socket: the kernel may then move its
+    /// bytes, and who lets it do so counts them.
+    pub(crate) fn raw(&self) -> Option<(Raw<'_>, Option<&Meter>)> {
+        let raw = match &self.kind {
+            StreamKind::Tcp(stream) => Raw::Tcp(stream),
+            StreamKind::Unix(stream) => Raw::Unix(stream),
+            StreamKind::Tls(_) | StreamKind::Other(_) => return None,
+        };
+        Some((raw, self.meter.as_deref()))
+    }
+
     /// The TCP stream at the bottom, where there is one.
     pub(crate) fn tcp(&self) -> Option<&TcpStream> {
         match &self.kind {
@@ -103,6 +119,65 @@ impl Stream {
             StreamKind::Unix(_) | StreamKind::Other(_) => None,
         }
     }
+}
+
+/// A plain socket.
+pub(crate) enum Raw<'a> {
+    Tcp(&'a TcpStream),
+    Unix(&'a UnixStream),
+}
+
+impl Raw<'_> {
+    /// Does `call`, which reads from the socket, once that can be done without waiting.
+    pub(crate) fn poll_read<T>(
+        &self,
+        cx: &mut Context<'_>,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            let tried = match self {
+                Self::Tcp(socket) => {
+                    ready!(socket.poll_read_ready(cx))?;
+                    socket.try_io(Interest::READABLE, || call(socket.as_fd()))
+                }
+                Self::Unix(socket) => {
+                    ready!(socket.poll_read_ready(cx))?;
+                    socket.try_io(Interest::READABLE, || call(socket.as_fd()))
+                }
+            };
+            if !is_to_be_tried_again(&tried) {
+                return Poll::Ready(tried);
+            }
+        }
+    }
+
+    /// Does `call`, which writes to the socket, once that can be done without waiting.
+    pub(crate) fn poll_write<T>(
+        &self,
+        cx: &mut Context<'_>,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            let tried = match self {
+                Self::Tcp(socket) => {
+                    ready!(socket.poll_write_ready(cx))?;
+                    socket.try_io(Interest::WRITABLE, || call(socket.as_fd()))
+                }
+                Self::Unix(socket) => {
+                    ready!(socket.poll_write_ready(cx))?;
+                    socket.try_io(Interest::WRITABLE, || call(socket.as_fd()))
+                }
+            };
+            if !is_to_be_tried_again(&tried) {
+                return Poll::Ready(tried);
+            }
+        }
+    }
+}
+
+fn is_to_be_tried_again<T>(tried: &io::Result<T>) -> bool {
+    use io::ErrorKind as K;
+    tried.as_ref().is_err_and(|error| matches!(error.kind(), K::WouldBlock | K::Interrupted))
 }
 
 impl From<StreamKind> for Stream {

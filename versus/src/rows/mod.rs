@@ -1,5 +1,6 @@
 //! What is compared: one file each, and one table that lists them.
 
+mod relay;
 mod startup;
 
 use crate::measure::{Measure, Outcome, Side, take_turns};
@@ -33,7 +34,7 @@ impl Row {
 }
 
 /// All rows.
-pub(crate) static ALL: &[Row] = &[startup::ROW];
+pub(crate) static ALL: &[Row] = &[startup::ROW, relay::ONE, relay::SEVERAL, relay::CONNECTIONS];
 
 /// The row of this name.
 pub(crate) fn find(name: &str) -> Result<&'static Row, String> {
