@@ -16,7 +16,7 @@ use std::time::Duration;
 use portolan::net::now;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use support::{Live, Portolan, Servers, get, run};
+use support::{Live, Portolan, Servers, dial, echo, get, run};
 
 const NAMES: [&str; 8] = ["tcp", "udp", "unix", "tls", "http", "https", "socks5", "http-proxy"];
 
@@ -40,19 +40,6 @@ fn lab_of(portolan: Portolan, flags: &[&str]) -> (Live, HashMap<String, String>)
             other => panic!("{other}"),
         }
     }
-}
-
-fn connect(url: &str) -> TcpStream {
-    TcpStream::connect(url.strip_prefix("tcp://").unwrap()).unwrap()
-}
-
-/// What comes back when `said` is sent to an echo server.
-fn echo(url: &str, said: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut stream = connect(url);
-    stream.write_all(said)?;
-    stream.shutdown(Shutdown::Write)?;
-    let mut heard = Vec::new();
-    stream.read_to_end(&mut heard).map(|_| heard)
 }
 
 #[test]
@@ -129,7 +116,7 @@ fn more_peers_than_open_files_wait_their_turn() {
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut announced).unwrap();
     let url = announced.trim().rsplit(' ').next().unwrap();
 
-    let peers: Vec<_> = (0..60).map(|_| connect(url)).collect();
+    let peers: Vec<_> = (0..60).map(|_| dial(url)).collect();
     let mut said = BufReader::new(child.stderr.take().unwrap());
     // By the sixth failure the pause is long enough for all peers to go within it.
     for _ in 0..6 {

@@ -1,5 +1,6 @@
-//! Real peers as judges of the real binary: nginx, `openssl s_server`, microsocks, tinyproxy,
-//! Python, curl, tshark, and the kernel's own routes. Each test asserts how the command ends and what it says.
+//! Real peers as judges of the real binary: nginx, haproxy, ncat, socat, `openssl s_client` and
+//! `s_server`, microsocks, tinyproxy, Python, curl, tshark, and the kernel's own routes. Each test
+//! asserts how the command ends and what it says.
 //!
 //! `.ci/run` installs the peers and runs this with
 //! `cargo test -p portolan-cli --features interop --test interop`. A peer that is missing is a
@@ -8,10 +9,20 @@
 #![expect(clippy::unwrap_used, reason = "what is needed for a test and fails, fails it")]
 
 mod authority;
+mod haproxy;
 mod http;
 mod namespace;
+mod ncat;
+mod openssl;
 mod pcap;
 mod peer;
 mod probe;
 mod proxy;
+mod python;
+mod scale;
+mod socat;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "these tests have peers of their own")]
+mod support;
+mod talk;
 mod tls;

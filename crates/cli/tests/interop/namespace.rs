@@ -86,7 +86,7 @@ fn privileged(program: &str) -> Command {
 fn ip(args: &str) {
     let mut command = privileged("ip");
     command.args(args.split(' '));
-    let status = spawn(command, "iproute2").wait().unwrap();
+    let status = spawn(&mut command, "iproute2").wait().unwrap();
     assert!(status.success(), "ip {args}: {status}; this test needs root");
 }
 

@@ -1,7 +1,9 @@
 //! Programs that we did not write, run in the foreground as children of a test.
+#![expect(clippy::disallowed_types, reason = "the judge needs sockets that are not ours")]
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -27,6 +29,25 @@ impl Peer {
     /// accepts. Should another process take the port in the meantime, it is begun anew.
     #[track_caller]
     pub(crate) fn start(package: &str, command: impl Fn(u16, &Path) -> Command) -> Self {
+        Self::start_and_await(package, command, |port| {
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        })
+    }
+
+    /// As [`start`](Self::start), for a peer of datagrams: its port cannot be tried but by taking it.
+    #[track_caller]
+    pub(crate) fn start_udp(package: &str, command: impl Fn(u16, &Path) -> Command) -> Self {
+        Self::start_and_await(package, command, |port| {
+            UdpSocket::bind(("127.0.0.1", port)).is_err()
+        })
+    }
+
+    #[track_caller]
+    fn start_and_await(
+        package: &str,
+        command: impl Fn(u16, &Path) -> Command,
+        accepts: fn(u16) -> bool,
+    ) -> Self {
         for _ in 0..5 {
             let dir = tempfile::tempdir().unwrap();
             let port = free_port();
@@ -34,8 +55,8 @@ impl Peer {
             let output = fs::File::create(&log).unwrap();
             let mut command = command(port, dir.path());
             command.stdout(output.try_clone().unwrap()).stderr(output);
-            let mut peer = Self { child: spawn(command, package), port, dir };
-            if peer.accepts() {
+            let mut peer = Self { child: spawn(&mut command, package), port, dir };
+            if peer.accepts(accepts) {
                 return peer;
             }
             let log = fs::read_to_string(log).unwrap();
@@ -55,8 +76,14 @@ impl Peer {
     #[track_caller]
     pub(crate) fn script_by(mut python: Command, port: u16, serve: &str) -> Self {
         let script = format!("{SCRIPT_HEAD}def serve(peer):\n    {serve}\n{SCRIPT_END}");
-        python.args(["-c", &script, &port.to_string()]).stdout(Stdio::piped());
-        let mut child = spawn(python, "python3");
+        python.args(["-c", &script, &port.to_string()]);
+        Self::that_prints_its_port(python)
+    }
+
+    /// Starts a Python server that chooses its port, and prints it.
+    #[track_caller]
+    pub(crate) fn that_prints_its_port(mut python: Command) -> Self {
+        let mut child = spawn(python.stdout(Stdio::piped()), "python3");
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         Self { child, port: line.trim().parse().unwrap(), dir: tempfile::tempdir().unwrap() }
@@ -68,13 +95,12 @@ impl Peer {
     }
 
     /// Waits until it accepts, or has ended.
-    #[expect(clippy::disallowed_types, reason = "the judge needs a socket that is not ours")]
-    fn accepts(&mut self) -> bool {
+    fn accepts(&mut self, accepts: fn(u16) -> bool) -> bool {
         for _ in 0..TRIES {
             if self.child.try_wait().unwrap().is_some() {
                 return false;
             }
-            if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            if accepts(self.port) {
                 return true;
             }
             std::thread::sleep(PAUSE);
@@ -92,9 +118,15 @@ impl Drop for Peer {
 
 /// Starts a program of a Debian package; what is for administrators is not on everybody's path.
 #[track_caller]
-pub(crate) fn spawn(mut command: Command, package: &str) -> Child {
+pub(crate) fn spawn(command: &mut Command, package: &str) -> Child {
+    launch(command.stdin(Stdio::null()), package)
+}
+
+/// As [`spawn`], with what stdin the command has.
+#[track_caller]
+pub(crate) fn launch(command: &mut Command, package: &str) -> Child {
     let path = std::env::var("PATH").unwrap_or_default();
-    command.env("PATH", format!("{path}:/usr/local/sbin:/usr/sbin:/sbin")).stdin(Stdio::null());
+    command.env("PATH", format!("{path}:/usr/local/sbin:/usr/sbin:/sbin"));
     match command.spawn() {
         Ok(child) => child,
         Err(error) if error.kind() == io::ErrorKind::NotFound => panic!("install {package}"),
@@ -103,9 +135,8 @@ pub(crate) fn spawn(mut command: Command, package: &str) -> Child {
 }
 
 /// A port on which nobody listens.
-#[expect(clippy::disallowed_types, reason = "a peer that is not ours will listen there")]
 pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// nginx with the options `listen` of its one socket and the rest of its server.
@@ -143,10 +174,16 @@ pub(crate) fn nginx(listen: &str, server: &str, identity: Option<&Identity>) -> 
 /// `openssl s_server`, which answers HTTP with a page about the connection.
 #[track_caller]
 pub(crate) fn s_server(identity: &Identity, options: &[&str]) -> Peer {
+    s_server_that("-www", identity, options)
+}
+
+/// `openssl s_server` that does what an option of its says.
+#[track_caller]
+pub(crate) fn s_server_that(does: &str, identity: &Identity, options: &[&str]) -> Peer {
     let peer = |port: u16, dir: &Path| {
         let Files { certificate, chain, key } = identity.write(dir);
         let mut command = Command::new("openssl");
-        command.args(["s_server", "-www", "-accept", &format!("127.0.0.1:{port}")]);
+        command.args(["s_server", does, "-accept", &format!("127.0.0.1:{port}")]);
         command.args(["-cert", &certificate, "-key", &key]);
         if identity.has_chain() {
             command.args(["-cert_chain", &chain]);

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::thread;
 
@@ -63,7 +63,13 @@ impl Portolan {
 
     /// Starts a run that goes on until it is told to stop.
     pub(crate) fn start(self, args: &[&str]) -> Live {
+        self.start_with_input(args, Stdio::null())
+    }
+
+    /// As [`start`](Self::start), with this as stdin.
+    pub(crate) fn start_with_input(self, args: &[&str], input: impl Into<Stdio>) -> Live {
         let mut command = self.command(args);
+        command.stdin(input);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
@@ -73,6 +79,23 @@ impl Portolan {
 
 pub(crate) fn run(args: &[&str]) -> Run {
     Portolan::new().run(args)
+}
+
+/// Starts a server, which tells in JSON of its connections; its URL.
+#[track_caller]
+pub(crate) fn serve(args: &[&str]) -> (Live, String) {
+    serve_by(Portolan::new(), args)
+}
+
+#[track_caller]
+pub(crate) fn serve_by(portolan: Portolan, args: &[&str]) -> (Live, String) {
+    let mut live = portolan.start(&[args, &["--json"]].concat());
+    let line = live.line();
+    let Ok(object) = serde_json::from_str::<Value>(&line) else {
+        panic!("{args:?} does not start: {}", live.end().err);
+    };
+    assert_eq!(object["type"], "listening", "{object}");
+    (live, object["url"].as_str().unwrap().to_owned())
 }
 
 /// What a run left behind.
@@ -148,6 +171,38 @@ impl Live {
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
     }
 
+    /// The next of a server's connections to which this happened.
+    #[track_caller]
+    pub(crate) fn event(&mut self, event: &str) -> Value {
+        loop {
+            let object = self.object();
+            if object["type"] == "connection" && object["event"] == event {
+                return object;
+            }
+        }
+    }
+
+    /// The next line on stderr.
+    pub(crate) fn note(&mut self) -> String {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        // No more is read than the line: the rest is for the end.
+        let err = self.child.stderr.as_mut().unwrap();
+        while err.read(&mut byte).unwrap() > 0 && byte != *b"\n" {
+            line.push(byte[0]);
+        }
+        String::from_utf8(line).unwrap()
+    }
+
+    /// All of stdout, which is not text, when the run has ended well.
+    #[track_caller]
+    pub(crate) fn data(&mut self) -> Vec<u8> {
+        let mut data = Vec::new();
+        self.out.read_to_end(&mut data).unwrap();
+        assert_eq!(self.end().code, Some(0));
+        data
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
@@ -166,6 +221,20 @@ impl Drop for Live {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A bare socket that is connected to the server at a URL.
+pub(crate) fn dial(url: &str) -> TcpStream {
+    TcpStream::connect(url.split_once("://").unwrap().1).unwrap()
+}
+
+/// What comes back when `said` is sent to an echo server.
+pub(crate) fn echo(url: &str, said: &[u8]) -> io::Result<Vec<u8>> {
+    let mut stream = dial(url);
+    stream.write_all(said)?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut heard = Vec::new();
+    stream.read_to_end(&mut heard).map(|_| heard)
 }
 
 /// A peer on loopback that does this with each connection; the port.

@@ -114,7 +114,7 @@ async fn a_fault_shows_as_it_passed_the_socket() {
     let listener = Listener::bind(&url("tcp:0")).await.unwrap().with_faults(plan).unwrap();
     let listener = listener.with_capture(capture.clone());
     let (mut dialled, mut accepted) = connect(&Dialer::new(), &listener).await;
-    accepted.stream.write(b"pong").await.unwrap();
+    accepted.stream.write_all(b"pong").await.unwrap();
     accepted.stream.flush().await.unwrap();
     let mut seen = Vec::new();
     dialled.stream.read_to_end(&mut seen).await.unwrap();

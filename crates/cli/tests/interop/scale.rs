@@ -1,0 +1,110 @@
+//! Memory and time where there is much: bytes that nobody reads, and connections that say nothing.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Stdio;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use portolan::net::now;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+
+use crate::support::{Live, Portolan, dial, serve};
+
+/// The most memory that a process has had, in KiB (proc(5), VmHWM).
+fn peak_memory(live: &Live) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", live.child.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// A reader that does not read for 10 s while 512 MiB wait for it: a relay with these flags has to
+/// hold them back, and deliver them all once they are read.
+fn hold_back(from: &str, flags: &[&str]) {
+    const SIZE: u64 = 512 << 20;
+    let target = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = format!("tcp://{}", target.local_addr().unwrap());
+    let (mut relay, url) = serve(&[&["relay", from, &to], flags].concat());
+    let (written, all) = mpsc::channel();
+    let writer = thread::spawn(move || {
+        write_noughts(&url, SIZE);
+        written.send(()).unwrap();
+    });
+    let (mut reader, _) = target.accept().unwrap();
+    let waited = all.recv_timeout(Duration::from_secs(10));
+    assert_eq!(waited, Err(RecvTimeoutError::Timeout), "somebody takes in what nobody reads");
+    assert!(peak_memory(&relay) < 32 << 10, "{} KiB", peak_memory(&relay));
+    let read = io::copy(&mut reader, &mut io::sink()).unwrap();
+    drop(reader);
+    writer.join().unwrap();
+    assert_eq!(read, SIZE);
+    assert!(peak_memory(&relay) < 32 << 10, "{} KiB", peak_memory(&relay));
+    assert_eq!(relay.event("close")["error"], serde_json::Value::Null);
+}
+
+/// Writes so many bytes to the server at `url`, by `connect` where it speaks TLS.
+fn write_noughts(url: &str, size: u64) {
+    if url.starts_with("tcp:") {
+        io::copy(&mut io::repeat(0).take(size), &mut dial(url)).unwrap();
+        return;
+    }
+    let mut connect = Portolan::new().command(&["connect", url, "--insecure", "--send-only"]);
+    let mut child = connect.stdin(Stdio::piped()).spawn().unwrap();
+    io::copy(&mut io::repeat(0).take(size), child.stdin.as_mut().unwrap()).unwrap();
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn the_kernel_holds_back_what_is_not_read() {
+    hold_back("tcp:0", &[]);
+}
+
+#[test]
+fn tls_holds_back_what_is_not_read() {
+    hold_back("tls:0", &[]);
+}
+
+#[test]
+fn faults_hold_back_what_is_not_read() {
+    hold_back("tcp:0", &["--fault", "latency=1ms"]);
+}
+
+/// As many idle connections as this are held.
+const IDLE: usize = 10_000;
+
+#[test]
+fn ten_thousand_idle_connections_end_with_a_signal() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+    for model in ["async", "event-loop"] {
+        let mut live = Portolan::new().start(&["listen", "tcp:0", "--echo", "--model", model]);
+        let line = live.line();
+        let url = line.strip_prefix("listening on ").unwrap().to_owned();
+        let connections: Vec<_> = (0..IDLE).map(|_| dial(&url)).collect();
+        // The last one is served, and so are all before it.
+        for connection in [&connections[0], &connections[IDLE - 1]] {
+            echoed(connection);
+        }
+        let memory = peak_memory(&live);
+        let started = now();
+        live.signal(Signal::TERM);
+        let end = live.end();
+        let elapsed = now() - started;
+        assert_eq!(end.code, Some(0), "{}", end.err);
+        assert!(elapsed < Duration::from_secs(2), "{model}: {elapsed:?}");
+        for mut connection in connections {
+            assert_eq!(connection.read(&mut [0]).unwrap(), 0);
+        }
+        println!("{model}: {memory} KiB at most, gone in {elapsed:?}");
+    }
+}
+
+fn echoed(mut connection: &TcpStream) {
+    connection.write_all(b"ahoy\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(connection).read_line(&mut line).unwrap();
+    assert_eq!(line, "ahoy\n");
+}
