@@ -8,6 +8,7 @@
 //! `server` runs it and `crowd` is its load. `versus/install-peers` installs the peers.
 
 mod crowd;
+mod load;
 mod measure;
 mod program;
 mod rows;

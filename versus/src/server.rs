@@ -19,25 +19,26 @@ pub(crate) struct Server {
 
 impl Server {
     /// Runs the command that `command` makes for a free address of loopback, and waits until the
-    /// server accepts connections there.
+    /// server listens there.
     #[expect(
         clippy::disallowed_methods,
-        reason = "processes are waited for by the clock on the wall"
+        reason = "a process is waited for by the clock on the wall"
     )]
-    #[expect(clippy::disallowed_types, reason = "whether a server accepts is seen by connecting")]
-    pub(crate) fn start(command: impl FnOnce(SocketAddr) -> Command) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        command: impl FnOnce(SocketAddr) -> anyhow::Result<Command>,
+    ) -> anyhow::Result<Self> {
         let address = free_address()?;
-        let mut command = command(address);
+        let mut command = command(address)?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let process = command.spawn().with_context(|| format!("running {command:?}"))?;
         let mut server = Self { process, address };
         let limit = Instant::now() + START;
-        while std::net::TcpStream::connect(address).is_err() {
+        while !is_listening(address.port())? {
             if let Some(status) = server.process.try_wait()? {
                 bail!("{command:?} ended with {status}");
             }
             if Instant::now() > limit {
-                bail!("{command:?} does not accept connections");
+                bail!("{command:?} does not listen");
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -79,4 +80,38 @@ impl Drop for Server {
 fn free_address() -> anyhow::Result<SocketAddr> {
     let socket = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(socket.local_addr()?)
+}
+
+/// Whether somebody listens on this port, by the kernel's own table (proc(5)): a connection to find
+/// out would be work that the server must not have done.
+fn is_listening(port: u16) -> anyhow::Result<bool> {
+    const LISTEN: &str = "0A";
+    let table = std::fs::read_to_string("/proc/net/tcp").context("reading the table of sockets")?;
+    let port = format!(":{port:04X}");
+    Ok(table.lines().any(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let local = words.next().is_some_and(|local| local.ends_with(&port));
+        local && words.nth(1) == Some(LISTEN)
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_types, reason = "it is listened on for the test")]
+    fn a_port_is_listened_on_or_not() {
+        let free = free_address().unwrap();
+        assert!(!is_listening(free.port()).unwrap());
+        let socket = std::net::TcpListener::bind(free).unwrap();
+        assert!(is_listening(free.port()).unwrap());
+        drop(socket);
+    }
+
+    #[test]
+    fn a_server_that_ends_is_said() {
+        let failed = Server::start(|_| Ok(Command::new("false"))).err().unwrap();
+        assert_eq!(failed.to_string(), "\"false\" ended with exit status: 1");
+    }
 }

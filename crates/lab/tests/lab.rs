@@ -217,6 +217,26 @@ async fn connections_are_observed() {
 }
 
 #[tokio::test]
+async fn peers_of_datagrams_are_observed_and_have_faults_of_their_own() {
+    let log = Arc::new(Log::default());
+    let observer = log.clone();
+    let lab = with_fault(&["udp"], "conn=2: loss=100%")
+        .observe_with(move |_| observer.clone() as Arc<dyn Observer>)
+        .start()
+        .await
+        .unwrap();
+    assert_eq!(datagrams(&lab, 3).await, [0, 1, 2]);
+    assert_eq!(datagrams(&lab, 3).await, b"");
+    assert_eq!(datagrams(&lab, 1).await, [0]);
+    lab.stop().await;
+    let mut log = log.0.lock().unwrap().clone();
+    log.sort();
+    let closed = ["closed 1 1", "closed 3 0", "closed 3 3"];
+    assert_eq!(log[..3], closed);
+    assert_eq!(log[3..], ["opened"; 3]);
+}
+
+#[tokio::test]
 async fn it_is_down_when_it_has_stopped() {
     let lab = Lab::builder().start().await.unwrap();
     let servers = lab.servers().to_vec();

@@ -1,18 +1,23 @@
 //! UDP and Unix datagrams: whole messages, not a stream.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV6};
 use std::path::PathBuf;
 
-use portolan_core::{Endpoint, Error, Host, Transport};
-use socket2::{Domain, SockRef, Socket, Type};
+use portolan_core::{Direction, Endpoint, Error, Host, Transport};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use tokio::net::{UdpSocket, UnixDatagram};
 
+use crate::dial::scope_id;
 use crate::listen::{SocketFile, bind_addresses, cannot_listen};
+use crate::pcap::{Capture, DatagramTap};
 
 /// A datagram socket.
 #[derive(Debug)]
-pub struct Datagram(Kind);
+pub struct Datagram {
+    kind: Kind,
+    tap: Option<DatagramTap>,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -21,6 +26,12 @@ enum Kind {
         UnixDatagram,
         #[expect(dead_code, reason = "dropping it removes the file")] Option<SocketFile>,
     ),
+}
+
+impl From<Kind> for Datagram {
+    fn from(kind: Kind) -> Self {
+        Self { kind, tap: None }
+    }
 }
 
 impl Datagram {
@@ -35,12 +46,10 @@ impl Datagram {
     pub async fn bind(endpoint: &Endpoint) -> Result<Self, Error> {
         let bound = match &endpoint.host {
             Host::Path(path) => Self::bind_path(path.clone()),
-            Host::Abstract(name) => {
-                UnixDatagram::bind(format!("\0{name}")).map(|socket| Self(Kind::Unix(socket, None)))
-            }
+            Host::Abstract(name) => Self::bind_abstract(name),
             Host::Name(_) | Host::V4(_) | Host::V6(..) => {
                 let addresses = bind_addresses(endpoint).await?;
-                UdpSocket::bind(&addresses[..]).await.map(|socket| Self(Kind::Udp(socket)))
+                UdpSocket::bind(&addresses[..]).await.map(|socket| Kind::Udp(socket).into())
             }
         };
         bound.map_err(|error| cannot_listen(endpoint, error))
@@ -49,7 +58,13 @@ impl Datagram {
     fn bind_path(path: PathBuf) -> io::Result<Self> {
         SocketFile::remove_stale(&path)?;
         let socket = UnixDatagram::bind(&path)?;
-        Ok(Self(Kind::Unix(socket, Some(SocketFile::new(path)))))
+        Ok(Kind::Unix(socket, Some(SocketFile::new(path))).into())
+    }
+
+    fn bind_abstract(name: &str) -> io::Result<Self> {
+        let socket = Socket::new(Domain::UNIX, Type::DGRAM.nonblocking(), None)?;
+        socket.bind(&SockAddr::unix(format!("\0{name}"))?)?;
+        Ok(Kind::Unix(UnixDatagram::from_std(socket.into())?, None).into())
     }
 
     /// A UDP socket that is connected to `address`, after `prepare` has seen it.
@@ -61,7 +76,33 @@ impl Datagram {
         prepare(SockRef::from(&socket))?;
         let socket = UdpSocket::from_std(socket.into())?;
         socket.connect(address).await?;
-        Ok(Self(Kind::Udp(socket)))
+        Ok(Kind::Udp(socket).into())
+    }
+
+    /// Captures what is sent and received from now on; nothing, where this is `None`.
+    #[must_use]
+    pub fn with_capture(mut self, capture: impl Into<Option<Capture>>) -> Self {
+        let peer = match &self.kind {
+            Kind::Udp(socket) => socket.peer_addr().ok().map(udp_endpoint),
+            Kind::Unix(socket, _) => socket.peer_addr().ok().as_ref().map(unix_endpoint),
+        };
+        let tap = |capture| DatagramTap::new(capture, self.local_endpoint().ok(), peer);
+        self.tap = capture.into().map(tap);
+        self
+    }
+
+    /// Waits until the capture takes in more, where there is one.
+    async fn room(&self) {
+        if let Some(tap) = &self.tap {
+            tap.room().await;
+        }
+    }
+
+    /// Captures a datagram to or from `peer`, or the connected peer where it is `None`.
+    fn captured(&self, direction: Direction, peer: Option<&Endpoint>, datagram: &[u8]) {
+        if let Some(tap) = &self.tap {
+            tap.record(direction, peer, datagram);
+        }
     }
 
     /// Where the socket is bound: with the port that was taken.
@@ -69,7 +110,7 @@ impl Datagram {
     /// # Errors
     /// The system's.
     pub fn local_endpoint(&self) -> io::Result<Endpoint> {
-        match &self.0 {
+        match &self.kind {
             Kind::Udp(socket) => Ok(udp_endpoint(socket.local_addr()?)),
             Kind::Unix(socket, _) => Ok(unix_endpoint(&socket.local_addr()?)),
         }
@@ -80,10 +121,13 @@ impl Datagram {
     /// # Errors
     /// The system's; a port that is known to be closed shows as `ConnectionRefused`.
     pub async fn send(&self, datagram: &[u8]) -> io::Result<usize> {
-        match &self.0 {
+        self.room().await;
+        let size = match &self.kind {
             Kind::Udp(socket) => socket.send(datagram).await,
             Kind::Unix(socket, _) => socket.send(datagram).await,
-        }
+        }?;
+        self.captured(Direction::Sent, None, &datagram[..size]);
+        Ok(size)
     }
 
     /// Receives one datagram from the connected peer; what does not fit `buffer` is lost.
@@ -91,28 +135,37 @@ impl Datagram {
     /// # Errors
     /// As for [`send`](Self::send).
     pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &self.0 {
+        self.room().await;
+        let size = match &self.kind {
             Kind::Udp(socket) => socket.recv(buffer).await,
             Kind::Unix(socket, _) => socket.recv(buffer).await,
-        }
+        }?;
+        self.captured(Direction::Received, None, &buffer[..size]);
+        Ok(size)
     }
 
-    /// Sends one datagram to `peer`.
+    /// Sends one datagram to `peer`. Over UDP this waits until there is room for it here; over a
+    /// Unix socket, which cannot tell when there is room in the peer's queue, it does not.
     ///
     /// # Errors
-    /// The system's; `InvalidInput` for a peer that is no address of this socket's kind.
+    /// The system's; `InvalidInput` for a peer that is no address of this socket's kind, and
+    /// `WouldBlock` where a Unix peer's queue is full.
     pub async fn send_to(&self, datagram: &[u8], peer: &Endpoint) -> io::Result<usize> {
-        match (&self.0, &peer.host) {
-            (Kind::Udp(socket), host) => match host.ip() {
-                Some(ip) => socket.send_to(datagram, (ip, peer.port)).await,
-                None => Err(io::ErrorKind::InvalidInput.into()),
-            },
-            (Kind::Unix(socket, _), Host::Path(path)) => socket.send_to(datagram, path).await,
-            (Kind::Unix(socket, _), Host::Abstract(name)) => {
-                socket.send_to(datagram, format!("\0{name}")).await
+        self.room().await;
+        let size = match &self.kind {
+            Kind::Udp(socket) => socket.send_to(datagram, udp_address(peer)?).await,
+            Kind::Unix(socket, _) => {
+                let address = match &peer.host {
+                    Host::Path(path) => SockAddr::unix(path)?,
+                    Host::Abstract(name) => SockAddr::unix(format!("\0{name}"))?,
+                    _ => return Err(io::ErrorKind::InvalidInput.into()),
+                };
+                // Past tokio's readiness: one full peer would hold back all others for ever.
+                SockRef::from(socket).send_to(datagram, &address)
             }
-            (Kind::Unix(..), _) => Err(io::ErrorKind::InvalidInput.into()),
-        }
+        }?;
+        self.captured(Direction::Sent, Some(peer), &datagram[..size]);
+        Ok(size)
     }
 
     /// Receives one datagram and says from whom; what does not fit `buffer` is lost. A Unix peer
@@ -121,16 +174,19 @@ impl Datagram {
     /// # Errors
     /// The system's.
     pub async fn receive_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Endpoint)> {
-        match &self.0 {
+        self.room().await;
+        let (size, peer) = match &self.kind {
             Kind::Udp(socket) => {
                 let (size, peer) = socket.recv_from(buffer).await?;
-                Ok((size, udp_endpoint(peer)))
+                (size, udp_endpoint(peer))
             }
             Kind::Unix(socket, _) => {
                 let (size, peer) = socket.recv_from(buffer).await?;
-                Ok((size, unix_endpoint(&peer)))
+                (size, unix_endpoint(&peer))
             }
-        }
+        };
+        self.captured(Direction::Received, Some(&peer), &buffer[..size]);
+        Ok((size, peer))
     }
 }
 
@@ -138,9 +194,25 @@ fn udp_endpoint(address: SocketAddr) -> Endpoint {
     Endpoint::from(address).with_transport(Transport::Udp)
 }
 
+fn udp_address(peer: &Endpoint) -> io::Result<SocketAddr> {
+    match &peer.host {
+        Host::V6(address, Some(zone)) => {
+            Ok(SocketAddrV6::new(*address, peer.port, 0, scope_id(zone)?).into())
+        }
+        host => match host.ip() {
+            Some(ip) => Ok(SocketAddr::new(ip, peer.port)),
+            None => Err(io::ErrorKind::InvalidInput.into()),
+        },
+    }
+}
+
 fn unix_endpoint(address: &tokio::net::unix::SocketAddr) -> Endpoint {
-    let path = address.as_pathname().map_or_else(PathBuf::new, PathBuf::from);
-    Endpoint::unix(path).with_transport(Transport::UnixDatagram)
+    let host = match (address.as_pathname(), address.as_abstract_name().map(std::str::from_utf8)) {
+        (Some(path), _) => Host::Path(path.to_owned()),
+        (None, Some(Ok(name))) => Host::Abstract(name.to_owned()),
+        (None, _) => Host::Path(PathBuf::new()),
+    };
+    Endpoint { transport: Transport::UnixDatagram, host, port: 0 }
 }
 
 #[cfg(test)]
@@ -160,6 +232,41 @@ mod tests {
         server.send_to(&buffer[..size], &peer).await.unwrap();
         let size = client.receive(&mut buffer).await.unwrap();
         assert_eq!(&buffer[..size], b"ping");
+    }
+
+    #[tokio::test]
+    async fn a_unix_peer_that_does_not_read_holds_nobody_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let bind = async |name: &str| {
+            let endpoint = Endpoint::unix(directory.path().join(name));
+            Datagram::bind(&endpoint.with_transport(Transport::UnixDatagram)).await.unwrap()
+        };
+        let (server, deaf, other) = (bind("server").await, bind("deaf").await, bind("other").await);
+        let deaf_at = deaf.local_endpoint().unwrap();
+        let full = loop {
+            if let Err(error) = server.send_to(b"ahoy", &deaf_at).await {
+                break error;
+            }
+        };
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        server.send_to(b"ahoy", &other.local_endpoint().unwrap()).await.unwrap();
+        let (size, from) = other.receive_from(&mut [0; 16]).await.unwrap();
+        assert_eq!((size, from), (4, server.local_endpoint().unwrap()));
+    }
+
+    #[tokio::test]
+    async fn abstract_unix_peers_can_be_answered() {
+        let bind = async |end: &str| {
+            let name = format!("portolan-dgram-{}-{end}", std::process::id());
+            let host = Host::Abstract(name);
+            let transport = Transport::UnixDatagram;
+            Datagram::bind(&Endpoint { transport, host, port: 0 }).await.unwrap()
+        };
+        let (server, client) = (bind("server").await, bind("client").await);
+        client.send_to(b"ping", &server.local_endpoint().unwrap()).await.unwrap();
+        let (_, peer) = server.receive_from(&mut [0; 16]).await.unwrap();
+        server.send_to(b"pong", &peer).await.unwrap();
+        assert_eq!(client.receive(&mut [0; 16]).await.unwrap(), 4);
     }
 
     #[tokio::test]

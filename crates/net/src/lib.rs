@@ -1,7 +1,8 @@
 //! One dialer and one listener that carry every protocol.
 //!
 //! [`Dialer::dial`] turns an endpoint into a [`Connection`]: it resolves, races addresses
-//! (RFC 8305), goes through proxies and speaks TLS. [`Listener`] and [`serve`] are the other end.
+//! (RFC 8305), goes through proxies and speaks TLS. [`Listener`] and [`serve`] are the other end,
+//! for datagrams [`Sessions`] and [`serve_datagrams`].
 //! [`Context`] carries the deadline and the observers of one operation and holds the only timer.
 //! A protocol is what is said on a [`Stream`]; it opens no socket of its own.
 //!
@@ -41,11 +42,13 @@ mod eyeballs;
 pub mod fault;
 mod join;
 mod listen;
+pub mod pcap;
 pub mod proxy;
 pub mod proxy_protocol;
 mod resolve;
 mod retry;
 mod serve;
+mod session;
 mod stream;
 pub mod tls;
 
@@ -54,9 +57,10 @@ pub use connection::{Connection, Info};
 pub use context::{Context, Observer, Recorder, now};
 pub use datagram::Datagram;
 pub use dial::{Dialer, Family, Place};
-pub use join::{Carried, Join, Until, echo, join};
+pub use join::{Broken, Carried, Join, Until, echo, join};
 pub use listen::{Incoming, Listener, Share};
 pub use resolve::{Resolve, SystemResolver};
 pub use retry::{Retry, retry};
 pub use serve::{Handler, serve};
+pub use session::{Session, Sessions, serve_datagrams};
 pub use stream::{Meter, Stream};

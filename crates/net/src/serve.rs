@@ -15,29 +15,21 @@ use crate::{Connection, Context, Incoming, Listener, Meter, now};
 /// the drain limit.
 const BROKEN_OFF: &str = "the connection was broken off";
 
-/// What a server does with a connection.
+/// What a server does with a connection, or with a [`Session`](crate::Session) of datagrams.
 ///
-/// Any function from a [`Connection`] and a [`Context`] to a future is one. A handler that may go
+/// Any function from one of these and a [`Context`] to a future is one. A handler that may go
 /// on for long ends when [`Context::stopping`] does.
-pub trait Handler: Send + Sync + 'static {
+pub trait Handler<C = Connection>: Send + Sync + 'static {
     /// Handles one connection until it ends.
-    fn handle(
-        &self,
-        connection: Connection,
-        cx: Context,
-    ) -> impl Future<Output = Result<(), Error>> + Send;
+    fn handle(&self, connection: C, cx: Context) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
-impl<F, Fut> Handler for F
+impl<C, F, Fut> Handler<C> for F
 where
-    F: Fn(Connection, Context) -> Fut + Send + Sync + 'static,
+    F: Fn(C, Context) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<(), Error>> + Send,
 {
-    fn handle(
-        &self,
-        connection: Connection,
-        cx: Context,
-    ) -> impl Future<Output = Result<(), Error>> + Send {
+    fn handle(&self, connection: C, cx: Context) -> impl Future<Output = Result<(), Error>> + Send {
         self(connection, cx)
     }
 }
@@ -80,11 +72,22 @@ pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Fut
                 Some(_) = tasks.join_next() => {}
             }
         };
+        let is_last = listener.settings.once && !incoming.is_refused();
         tasks.spawn(attend(incoming, handler.clone(), cx.clone()));
+        if is_last {
+            break;
+        }
     }
+    let is_once = listener.settings.once;
     drop(listener);
+    let mut all = std::pin::pin!(async { while tasks.join_next().await.is_some() {} });
+    if is_once {
+        tokio::select! {
+            () = &mut all => return,
+            () = &mut shutdown => {}
+        }
+    }
     stopping.cancel();
-    let all = async { while tasks.join_next().await.is_some() {} };
     Context::new(Timeouts::default()).limited(Some(drain)).until_deadline(all).await;
 }
 

@@ -1,14 +1,16 @@
 //! One stream type for all that carries bytes both ways.
 
 use std::io::{self, IoSlice};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+use crate::pcap::{Tap, Tapped};
 
 /// Bytes in both directions: TCP, a Unix socket, TLS over either, or anything else, boxed.
 ///
@@ -16,6 +18,8 @@ use tokio::net::{TcpStream, UnixStream};
 pub struct Stream {
     kind: StreamKind,
     meter: Option<Arc<Meter>>,
+    /// The capture of the socket beneath, where what is boxed hides it.
+    beneath: Option<Tap>,
 }
 
 /// The kinds that have a fast path, and one for all others.
@@ -23,6 +27,7 @@ pub(crate) enum StreamKind {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<tokio_rustls::TlsStream<Stream>>),
+    Tapped(Box<Tapped>),
     Other(Pin<Box<dyn Io>>),
 }
 
@@ -83,8 +88,40 @@ impl Stream {
         self
     }
 
+    /// Captures what passes from now on.
+    #[must_use]
+    pub(crate) fn tapped(self, tap: Tap) -> Self {
+        StreamKind::Tapped(Box::new(Tapped { stream: self, tap })).into()
+    }
+
+    /// This stream, which is boxed, knowing the capture of the one that it carries on.
+    #[must_use]
+    pub(crate) fn over(mut self, beneath: Option<Tap>) -> Self {
+        self.beneath = beneath;
+        self
+    }
+
+    /// The capture of the socket at the bottom, where there is one.
+    pub(crate) fn tap(&self) -> Option<&Tap> {
+        match &self.kind {
+            StreamKind::Tapped(tapped) => Some(&tapped.tap),
+            StreamKind::Tls(stream) => stream.get_ref().0.tap(),
+            StreamKind::Tcp(_) | StreamKind::Unix(_) | StreamKind::Other(_) => {
+                self.beneath.as_ref()
+            }
+        }
+    }
+
     /// Closes at once: over TCP the peer gets a reset (RST) instead of an orderly end.
     pub fn abort(self) {
+        self.reset_when_dropped();
+    }
+
+    /// Lets the end of this be what [`abort`](Self::abort) is.
+    pub(crate) fn reset_when_dropped(&self) {
+        if let Some(tap) = self.tap() {
+            tap.reset();
+        }
         if let Some(tcp) = self.tcp() {
             let _ = socket2::SockRef::from(tcp).set_linger(Some(std::time::Duration::ZERO));
         }
@@ -95,19 +132,90 @@ impl Stream {
         (self.kind, self.meter)
     }
 
+    /// The socket and the meter, where the stream is a plain socket: the kernel may then move its
+    /// bytes, and who lets it do so counts them.
+    pub(crate) fn raw(&self) -> Option<(Raw<'_>, Option<&Meter>)> {
+        let raw = match &self.kind {
+            StreamKind::Tcp(stream) => Raw::Tcp(stream),
+            StreamKind::Unix(stream) => Raw::Unix(stream),
+            StreamKind::Tls(_) | StreamKind::Tapped(_) | StreamKind::Other(_) => return None,
+        };
+        Some((raw, self.meter.as_deref()))
+    }
+
     /// The TCP stream at the bottom, where there is one.
     pub(crate) fn tcp(&self) -> Option<&TcpStream> {
         match &self.kind {
             StreamKind::Tcp(stream) => Some(stream),
             StreamKind::Tls(stream) => stream.get_ref().0.tcp(),
+            StreamKind::Tapped(tapped) => tapped.stream.tcp(),
             StreamKind::Unix(_) | StreamKind::Other(_) => None,
         }
     }
 }
 
+/// A plain socket.
+pub(crate) enum Raw<'a> {
+    Tcp(&'a TcpStream),
+    Unix(&'a UnixStream),
+}
+
+impl Raw<'_> {
+    /// Does `call`, which reads from the socket, once that can be done without waiting.
+    pub(crate) fn poll_read<T>(
+        &self,
+        cx: &mut Context<'_>,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            let tried = match self {
+                Self::Tcp(socket) => {
+                    ready!(socket.poll_read_ready(cx))?;
+                    socket.try_io(Interest::READABLE, || call(socket.as_fd()))
+                }
+                Self::Unix(socket) => {
+                    ready!(socket.poll_read_ready(cx))?;
+                    socket.try_io(Interest::READABLE, || call(socket.as_fd()))
+                }
+            };
+            if !is_to_be_tried_again(&tried) {
+                return Poll::Ready(tried);
+            }
+        }
+    }
+
+    /// Does `call`, which writes to the socket, once that can be done without waiting.
+    pub(crate) fn poll_write<T>(
+        &self,
+        cx: &mut Context<'_>,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            let tried = match self {
+                Self::Tcp(socket) => {
+                    ready!(socket.poll_write_ready(cx))?;
+                    socket.try_io(Interest::WRITABLE, || call(socket.as_fd()))
+                }
+                Self::Unix(socket) => {
+                    ready!(socket.poll_write_ready(cx))?;
+                    socket.try_io(Interest::WRITABLE, || call(socket.as_fd()))
+                }
+            };
+            if !is_to_be_tried_again(&tried) {
+                return Poll::Ready(tried);
+            }
+        }
+    }
+}
+
+fn is_to_be_tried_again<T>(tried: &io::Result<T>) -> bool {
+    use io::ErrorKind as K;
+    tried.as_ref().is_err_and(|error| matches!(error.kind(), K::WouldBlock | K::Interrupted))
+}
+
 impl From<StreamKind> for Stream {
     fn from(kind: StreamKind) -> Self {
-        Self { kind, meter: None }
+        Self { kind, meter: None, beneath: None }
     }
 }
 
@@ -131,10 +239,11 @@ impl From<tokio_rustls::TlsStream<Self>> for Stream {
 
 impl std::fmt::Debug for Stream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self.kind {
+        f.write_str(match &self.kind {
             StreamKind::Tcp(_) => "Stream(tcp)",
             StreamKind::Unix(_) => "Stream(unix)",
             StreamKind::Tls(_) => "Stream(tls)",
+            StreamKind::Tapped(tapped) => return tapped.stream.fmt(f),
             StreamKind::Other(_) => "Stream(other)",
         })
     }
@@ -154,6 +263,10 @@ macro_rules! each {
             }
             StreamKind::Tls(io) => {
                 let $io = Pin::new(io);
+                $call
+            }
+            StreamKind::Tapped(io) => {
+                let $io = Pin::new(&mut **io);
                 $call
             }
             StreamKind::Other(io) => {
@@ -212,6 +325,7 @@ impl AsyncWrite for Stream {
             StreamKind::Tcp(io) => io.is_write_vectored(),
             StreamKind::Unix(io) => io.is_write_vectored(),
             StreamKind::Tls(io) => io.is_write_vectored(),
+            StreamKind::Tapped(io) => io.is_write_vectored(),
             StreamKind::Other(io) => io.is_write_vectored(),
         }
     }

@@ -3,7 +3,7 @@
 use std::io;
 
 use portolan_core::{Endpoint, Error, Kind, Phase, Scheme, Url};
-use portolan_net::{Context, Datagram, Dialer, Stream};
+use portolan_net::{Context, Datagram, Dialer, Session, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// One end of what is joined. A protocol that carries bytes is a stream once it is open, and one
@@ -23,11 +23,26 @@ pub enum End {
 pub enum Messages {
     /// Datagrams to and from a peer that was dialled.
     Datagram(Datagram, Endpoint),
+    /// Datagrams to and from a peer that came by itself.
+    Session(Session),
 }
 
 impl End {
     /// The schemes of which a URL can be an end.
     pub const SCHEMES: [Scheme; 4] = [Scheme::Tcp, Scheme::Udp, Scheme::Unix, Scheme::Tls];
+
+    /// Whether a URL of this scheme can be an end.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] where it cannot.
+    pub fn check(scheme: Scheme) -> Result<(), Error> {
+        if Self::SCHEMES.contains(&scheme) {
+            return Ok(());
+        }
+        let schemes = Self::SCHEMES.map(|scheme| format!("{scheme}:")).join(", ");
+        Err(Error::new(Kind::Usage, format!("{scheme}: is neither a stream nor datagrams"))
+            .with_hint(format!("what can be joined is {schemes}")))
+    }
 
     /// Dials `url`.
     ///
@@ -35,12 +50,10 @@ impl End {
     /// As for [`Dialer::dial`]; [`Kind::Usage`] for a scheme that is not in
     /// [`SCHEMES`](Self::SCHEMES).
     pub async fn dial(url: &Url, dialer: &Dialer, cx: &Context) -> Result<Self, Error> {
+        Self::check(url.scheme())?;
         match url.scheme() {
-            Scheme::Tcp | Scheme::Unix | Scheme::Tls => {
-                Ok(Self::Stream(dialer.dial_url(url, cx).await?.stream))
-            }
             Scheme::Udp => Messages::dial(url, dialer, cx).await.map(Self::Messages),
-            scheme => Err(unfit(scheme)),
+            _ => Ok(Self::Stream(dialer.dial_url(url, cx).await?.stream)),
         }
     }
 
@@ -100,27 +113,53 @@ impl Messages {
 
     /// Who is at the other end.
     #[must_use]
-    pub const fn peer(&self) -> &Endpoint {
+    pub fn peer(&self) -> &Endpoint {
         match self {
             Self::Datagram(_, peer) => peer,
+            Self::Session(session) => session.peer(),
         }
     }
 
     pub(crate) async fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match self {
             Self::Datagram(socket, _) => socket.receive(buffer).await.map(Some),
+            Self::Session(session) => {
+                let Some(datagram) = session.receive().await else { return Ok(None) };
+                let size = datagram.len().min(buffer.len());
+                buffer[..size].copy_from_slice(&datagram[..size]);
+                Ok(Some(size))
+            }
+        }
+    }
+
+    /// Sends back what comes in, until it stops or is idle for too long.
+    ///
+    /// # Errors
+    /// [`Kind::Lost`] where the peer cannot be reached.
+    pub async fn echo(mut self, cx: &Context) -> Result<(), Error> {
+        let lost = |cause| Error::new(Kind::Lost, "the peer was lost").with_source(cause);
+        let mut message = vec![0; Datagram::MAX];
+        loop {
+            let received = async {
+                tokio::select! {
+                    received = self.receive(&mut message) => received,
+                    () = cx.stopping() => Ok(None),
+                }
+            };
+            match cx.limited(cx.timeouts().idle).until_deadline(received).await {
+                Some(received) => match received.map_err(lost)? {
+                    Some(count) => self.send(&message[..count]).await.map_err(lost)?,
+                    None => return Ok(()),
+                },
+                None => return Ok(()),
+            }
         }
     }
 
     pub(crate) async fn send(&mut self, message: &[u8]) -> io::Result<()> {
         match self {
             Self::Datagram(socket, _) => socket.send(message).await.map(drop),
+            Self::Session(session) => session.send(message).await.map_err(io::Error::other),
         }
     }
-}
-
-fn unfit(scheme: Scheme) -> Error {
-    let schemes = End::SCHEMES.map(|scheme| format!("{scheme}:")).join(", ");
-    Error::new(Kind::Usage, format!("{scheme}: is not a stream or datagrams to be joined"))
-        .with_hint(format!("what can be joined is {schemes}"))
 }

@@ -2,6 +2,7 @@
 
 mod echo;
 mod idle;
+mod relay;
 mod startup;
 
 use crate::measure::{Measure, Outcome, Side, take_turns};
@@ -35,8 +36,17 @@ impl Row {
 }
 
 /// All rows.
-pub(crate) static ALL: &[Row] =
-    &[startup::ROW, echo::ASYNC, echo::EVENT_LOOP, echo::THREADS, idle::MEMORY, idle::DRAIN];
+pub(crate) static ALL: &[Row] = &[
+    startup::ROW,
+    relay::ONE,
+    relay::SEVERAL,
+    relay::CONNECTIONS,
+    echo::ASYNC,
+    echo::EVENT_LOOP,
+    echo::THREADS,
+    idle::MEMORY,
+    idle::DRAIN,
+];
 
 /// The row of this name.
 pub(crate) fn find(name: &str) -> Result<&'static Row, String> {

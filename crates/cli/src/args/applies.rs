@@ -14,6 +14,10 @@ enum Needs {
     Tcp,
     /// TLS from the first byte, by STARTTLS, or inside QUIC.
     Tls,
+    /// Bytes without bounds between them.
+    Stream,
+    /// Whole messages.
+    Messages,
 }
 
 impl Needs {
@@ -26,12 +30,14 @@ impl Needs {
                 matches!(transport, Transport::Tls)
                     || matches!(scheme, Scheme::Ftp | Scheme::Smtp | Scheme::DnsQuic)
             }
+            Self::Stream => !Self::Messages.fits(scheme),
+            Self::Messages => matches!(transport, Transport::Udp | Transport::UnixDatagram),
         }
     }
 }
 
-/// The flags that do not apply everywhere.
-const FLAGS: [(&str, Needs); 18] = [
+/// The flags about dialling that do not apply everywhere.
+const FLAGS: [(&str, Needs); 20] = [
     ("ipv4", Needs::Ip),
     ("ipv6", Needs::Ip),
     ("resolve", Needs::Ip),
@@ -50,6 +56,20 @@ const FLAGS: [(&str, Needs); 18] = [
     ("tls-max", Needs::Tls),
     ("pin", Needs::Tls),
     ("keylog", Needs::Tls),
+    ("no-shutdown", Needs::Stream),
+    ("datagram-size", Needs::Messages),
+];
+
+/// The flags about listening, and about what is done with who connects, that do not apply
+/// everywhere.
+const SERVING: [(&str, Needs); 7] = [
+    ("tls", Needs::Tls),
+    ("client-ca", Needs::Tls),
+    ("allow", Needs::Ip),
+    ("deny", Needs::Ip),
+    ("workers", Needs::Tcp),
+    ("proxy-protocol", Needs::Stream),
+    ("once", Needs::Stream),
 ];
 
 /// The flags that the lab leaves nothing to do: it trusts its own authority, and is reached without
@@ -85,8 +105,24 @@ impl Given {
         if schemes.is_empty() {
             return self.check_for_lab();
         }
+        self.check_table(&FLAGS, schemes)
+    }
+
+    /// Refuses a flag about listening that does not fit the scheme of what is listened on.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`].
+    pub fn check_serving(&self, scheme: Scheme) -> Result<(), Error> {
+        self.check_table(&SERVING, &BTreeSet::from([scheme]))
+    }
+
+    fn check_table(
+        &self,
+        table: &[(&str, Needs)],
+        schemes: &BTreeSet<Scheme>,
+    ) -> Result<(), Error> {
         let is_misfit = |needs: Needs| !schemes.iter().any(|scheme| needs.fits(*scheme));
-        let misfit = FLAGS.iter().find(|(flag, needs)| self.contains(flag) && is_misfit(*needs));
+        let misfit = table.iter().find(|(flag, needs)| self.contains(flag) && is_misfit(*needs));
         misfit.map_or(Ok(()), |(flag, needs)| Err(refusal(flag, *needs, schemes)))
     }
 
@@ -166,14 +202,13 @@ mod tests {
     #[test]
     fn every_flag_of_tls_and_of_the_table_is_known() {
         let command = args::command();
-        let probe = command.find_subcommand("probe").unwrap();
-        let flags: Vec<_> =
-            probe.get_arguments().filter(|flag| flag.get_long().is_some()).collect();
+        let all = command.get_subcommands().flat_map(|verb| verb.get_arguments());
+        let flags: Vec<_> = all.filter(|flag| flag.get_long().is_some()).collect();
         for flag in flags.iter().filter(|flag| flag.get_help_heading() == Some("TLS")) {
             let name = flag.get_long().unwrap();
             assert!(FLAGS.iter().any(|(flag, _)| *flag == name), "{name}");
         }
-        for (name, _) in FLAGS {
+        for (name, _) in FLAGS.into_iter().chain(SERVING) {
             assert!(flags.iter().any(|flag| flag.get_long() == Some(name)), "{name}");
         }
     }

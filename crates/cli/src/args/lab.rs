@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use portolan::lab::Lab;
-use portolan::net::fault::Fault;
 
+use super::fault::FaultArgs;
+use super::pcap::PcapArgs;
 use super::values::number;
 
 /// Which servers to start, and how they misbehave.
@@ -23,6 +24,7 @@ Examples:
   portolan lab --only http,https --ports ephemeral --json
   portolan lab --fault 'http: latency=200ms,jitter=50ms' --fault 'tls 10%: reset' --seed 7
   portolan lab --fault 'GET /get: reply=503,latency=2s'
+  portolan lab --only https --pcap - | wireshark -k -i -
   portolan lab --ca ca.pem & curl --cacert ca.pem https://localhost:7443/")]
 pub struct LabArgs {
     /// Start only these servers, such as tcp,https [default: all]
@@ -49,20 +51,11 @@ pub struct LabArgs {
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
     /// How the servers misbehave.
-    #[arg(
-        long,
-        value_name = "FAULT",
-        help = "Misbehave, as [WHERE:]ACTION[,ACTION…] says; can be repeated"
-    )]
-    pub fault: Vec<Fault>,
-    /// Choose which shares of connections are struck, and how: the same seed, the same faults
-    #[arg(
-        long,
-        value_name = "N",
-        default_value = "0",
-        value_parser = |n: &str| number::<u64>(n, 0..=u64::MAX)
-    )]
-    pub seed: u64,
+    #[command(flatten)]
+    pub fault: FaultArgs,
+    /// What to keep of the traffic.
+    #[command(flatten)]
+    pub pcap: PcapArgs,
 }
 
 /// Ports other than the usual ones.

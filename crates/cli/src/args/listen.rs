@@ -1,41 +1,90 @@
 //! The arguments of `listen`.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 use portolan::Url;
+use portolan::relay::Exec;
 
-use super::values::{number, target};
+use super::pcap::PcapArgs;
+use super::serve::ServeArgs;
+use super::stdio::StdioArgs;
+use super::values::{duration, number, target};
 
 /// Where to listen, and what to do with who connects.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
-  portolan listen tcp:7000 --echo")]
+  portolan listen tcp:9000                          # stdin and stdout, one peer at a time
+  portolan listen tcp:9000 --once > upload.bin
+  portolan listen tls:9000 --echo --max-conns 1000
+  portolan listen unix:/run/date.sock --exec date
+  portolan listen tcp://0.0.0.0:9000 --broadcast --allow 10.0.0.0/8
+  portolan listen udp:9000 --echo --fault 'loss=5%,latency=50ms'")]
 pub struct ListenArgs {
-    /// Listen here
+    /// Listen here: tcp:, tls:, unix: or udp:, on 127.0.0.1 where no host is named; port 0 is any
     #[arg(value_name = "URL", value_parser = target)]
     pub url: Url,
     /// Send back what comes in
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["exec", "broadcast"])]
     pub echo: bool,
-    /// Run the handlers so
-    #[arg(long, value_name = "MODEL", value_enum, default_value = "async")]
+    /// Join each peer to this command's input and output; PORTOLAN_PEER says who it is
+    #[arg(long, value_name = "CMD", conflicts_with = "broadcast")]
+    pub exec: Option<Exec>,
+    /// Pass on what each peer sends to all others
+    #[arg(long)]
+    pub broadcast: bool,
+    /// Let go of peers when nothing passes for this time [default: never; for datagrams 60s]
+    #[arg(long, value_name = "DUR", value_parser = duration)]
+    pub idle_timeout: Option<Duration>,
+    /// Give up on peers that do not finish TLS or the PROXY header within this time; 0 for never
+    #[arg(long, value_name = "DUR", default_value = "10s", value_parser = duration)]
+    pub connect_timeout: Duration,
+    /// Listen with this many sockets on the same port, each with a loop of its own
+    #[arg(long, value_name = "N", default_value = "1", value_parser = |n: &str| number::<usize>(n, 1..=256))]
+    pub workers: usize,
+    /// Serve peers in this way
+    #[arg(long, value_name = "MODEL", value_enum, default_value_t)]
     pub model: Model,
-    /// Accept on this many sockets that share the address
-    #[arg(
-        long,
-        value_name = "N",
-        default_value = "1",
-        value_parser = |n: &str| number::<u16>(n, 1..=1024)
-    )]
-    pub workers: u16,
+    /// Expect a PROXY header, version 1 or 2, before everything else
+    #[arg(long, value_name = "accept", value_enum)]
+    pub proxy_protocol: Option<AcceptProxy>,
+    /// How stdin is sent, and how what comes is shown.
+    #[command(flatten)]
+    pub stdio: StdioArgs,
+    /// Whom to serve, and how.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+    /// What to keep of the traffic.
+    #[command(flatten)]
+    pub pcap: PcapArgs,
+    /// Show this certificate, with its chain, in a PEM file
+    #[arg(long, value_name = "FILE", conflicts_with = "tls", help_heading = "Serving")]
+    pub cert: Option<PathBuf>,
+    /// Use this private key, in a PEM file [default: the file of --cert]
+    #[arg(long, value_name = "FILE", requires = "cert", help_heading = "Serving")]
+    pub key: Option<PathBuf>,
 }
 
-/// On which threads the handlers run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+/// How peers are served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Model {
-    /// Tasks on all cores
+    /// A task a connection, on all cores.
+    #[default]
+    #[value(help = None)]
     Async,
-    /// A thread a connection, with blocking I/O
+    /// A thread a connection, with blocking I/O.
+    #[value(help = None)]
     Threads,
-    /// One event loop a worker
+    /// One thread, one event loop.
+    #[value(help = None)]
     EventLoop,
+}
+
+/// Which way the PROXY protocol is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AcceptProxy {
+    /// A header is expected.
+    #[value(help = None)]
+    Accept,
 }

@@ -1,27 +1,52 @@
 //! The arguments of `relay`.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use portolan::Url;
 
 use super::dial::DialArgs;
+use super::serve::ServeArgs;
 use super::values::{byte_rate, target};
 
-/// What to join.
+/// What to join, and how.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
   portolan relay tcp:8080 tcp://db:5432
-  portolan relay tcp:8080 unix:/run/app.sock")]
+  portolan relay tls:8443 unix:/run/app.sock --tls site.pem,site.key    # TLS taken off
+  portolan relay tcp:8080 tls://example.org:443                         # TLS added
+  portolan relay tcp:8080 tcp://db:5432 --fault 'latency=100ms,jitter=20ms' --rate 1MB/s
+  portolan relay udp:5300 udp://192.0.2.53:53
+  portolan relay tcp:8080 tcp://app:80 --proxy-protocol send")]
 pub struct RelayArgs {
-    /// Listen here
+    /// Listen here: tcp:, tls:, unix: or udp:, on 127.0.0.1 where no host is named; port 0 is any
     #[arg(value_name = "FROM", value_parser = target)]
     pub from: Url,
-    /// Dial this for each connection
+    /// Dial this for each connection: tcp:, tls:, unix: or udp:
     #[arg(value_name = "TO", value_parser = target)]
     pub to: Url,
-    /// Carry at most this much each way, such as 1MB/s
+    /// Carry at most this much each way on each connection, such as 1MB/s
     #[arg(long, value_name = "SIZE/s", value_parser = byte_rate)]
     pub rate: Option<u64>,
+    /// Expect a PROXY header, of version 1 or 2, from who connects, or send one to TO, or both
+    #[arg(long, value_name = "WAY", value_enum, value_delimiter = ',')]
+    pub proxy_protocol: Vec<ProxyProtocol>,
+    /// Whom to serve, and how.
+    #[command(flatten)]
+    pub serve: ServeArgs,
     /// How to connect.
     #[command(flatten)]
     pub dial: DialArgs,
+}
+
+/// Which way the PROXY protocol is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProxyProtocol {
+    /// A header is expected.
+    #[value(help = None)]
+    Accept,
+    /// A header of version 1 is sent.
+    #[value(help = None, alias = "send-v1")]
+    Send,
+    /// A header of version 2 is sent.
+    #[value(help = None)]
+    SendV2,
 }

@@ -132,7 +132,7 @@ impl TlsArgs {
 const KEY_LOG: &str = "SSLKEYLOGFILE";
 
 /// The identity in the files of `--cert` and `--key`.
-fn identity(cert: &Path, key: Option<&Path>) -> Result<Identity, Error> {
+pub(super) fn identity(cert: &Path, key: Option<&Path>) -> Result<Identity, Error> {
     let key_file = key.unwrap_or(cert);
     Identity::from_pem_files(cert, key_file).map_err(|error| {
         // The certificate is to blame for what is wrong without the key too.
@@ -161,7 +161,7 @@ impl From<TlsVersion> for Version {
 }
 
 /// The error for files that do not serve, each with the flag or the variable that names it.
-fn misfit(values: &[(&str, &Path)], cause: Error) -> Error {
+pub(super) fn misfit(values: &[(&str, &Path)], cause: Error) -> Error {
     let values = values.iter().map(|(place, file)| format!("'{}' for {place}", file.display()));
     let values = values.collect::<Vec<_>>().join(" and ");
     let error = Error::new(Kind::Usage, format!("invalid value {values}"));

@@ -1,21 +1,18 @@
 //! `lab`: every server at once, until a signal.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Instant;
 
 use portolan::lab::{Lab, Ports};
-use portolan::net::Observer;
-use portolan::net::fault::Plan;
-use portolan::{Error, Event, Kind};
+use portolan::net::pcap::Capture;
+use portolan::{Error, Kind};
 use serde_json::json;
 
-use super::descriptors;
+use super::connections::Connections;
 use super::signals::Signals;
+use super::{capture, descriptors};
 use crate::args::lab::{LabArgs, Ports as PortsArg};
 use crate::console::Console;
 use crate::exit::Exit;
-use crate::show::connection;
 
 /// Starts the lab, says where its servers are, and drains it on SIGINT or SIGTERM; a second signal
 /// ends it at once.
@@ -23,9 +20,11 @@ use crate::show::connection;
 /// # Errors
 /// What kept it from starting.
 pub async fn run(args: &LabArgs, console: &Console) -> Result<Exit, Error> {
+    let console = &args.pcap.console(console);
     let mut signals = Signals::catch()?;
     descriptors::raise();
-    let lab = start(args, console).await?;
+    let capture = args.pcap.start(console, &mut signals).await?;
+    let lab = start(args, capture.clone(), console).await?;
     if let Some(file) = &args.ca {
         write_ca(file, lab.ca_pem())?;
     }
@@ -36,10 +35,11 @@ pub async fn run(args: &LabArgs, console: &Console) -> Result<Exit, Error> {
         () = lab.stop() => {}
         () = signals.next() => {}
     }
+    capture::finish(capture, console, &mut signals).await;
     Ok(Exit::DONE)
 }
 
-async fn start(args: &LabArgs, console: &Console) -> Result<Lab, Error> {
+async fn start(args: &LabArgs, capture: Option<Capture>, console: &Console) -> Result<Lab, Error> {
     let ports = match args.ports {
         Some(PortsArg::Ephemeral) => Ports::Ephemeral,
         None => Ports::Base(args.port_base),
@@ -47,8 +47,9 @@ async fn start(args: &LabArgs, console: &Console) -> Result<Lab, Error> {
     let console = *console;
     let mut builder = Lab::builder()
         .ports(ports)
-        .faults(Plan::new(args.fault.clone(), args.seed))
-        .observe_with(move |name| Arc::new(Connections { name, console }) as Arc<dyn Observer>);
+        .faults(args.fault.plan())
+        .capture(capture)
+        .observe_with(move |name| Connections::observer(Some(name), &console));
     if !args.only.is_empty() {
         builder = builder.only(args.only.clone());
     }
@@ -86,34 +87,4 @@ fn announce(lab: &Lab, console: &Console) -> Result<(), Error> {
     }
     console.note("ready; Ctrl-C stops");
     Ok(())
-}
-
-/// Tells of connections as they come and go: in JSON always, in words with `-v`.
-struct Connections {
-    name: &'static str,
-    console: Console,
-}
-
-impl Observer for Connections {
-    fn observe(&self, _at: Instant, event: &Event) {
-        if self.console.is_json()
-            && let Some(mut body) = connection::json(event)
-        {
-            body.insert("name".to_owned(), self.name.into());
-            // Where stdout is gone there is nobody left to tell.
-            let _ = self.console.json("connection", &body);
-            return;
-        }
-        match event {
-            Event::AcceptFailed(failure) => {
-                self.console.note(&format!("{}: could not accept: {failure}", self.name));
-            }
-            event if self.console.verbosity() > 0 => {
-                if let Some(line) = crate::trace::connection(event) {
-                    self.console.trace(&format!("* {} {line}", self.name));
-                }
-            }
-            _ => {}
-        }
-    }
 }

@@ -1,40 +1,260 @@
-//! `listen`: accepts, and echoes.
+//! `listen`: accepts, and does one thing with each peer.
 
-use portolan::Error;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
 use portolan::blocking::{self, Threads};
-use portolan::net::{Connection, Context, Listener, echo};
+use portolan::net::pcap::Capture;
+use portolan::net::{
+    Connection, Context, Handler, Join, Listener, Session, Stream, Until, echo, serve_datagrams,
+};
+use portolan::relay::{Broadcast, Carry, End, Exec, Framing, Messages, Running, Talk};
+use portolan::{Endpoint, Error, Kind, Scheme, Timeouts};
+use tokio_util::sync::CancellationToken;
 
+use super::serve::Entrance;
 use super::signals::Signals;
-use super::{descriptors, models};
+use super::stdio::Stdio;
+use super::{capture, descriptors, models};
+use crate::args::applies::Given;
 use crate::args::listen::{ListenArgs, Model};
 use crate::console::Console;
 use crate::exit::Exit;
 
-/// Serves until a signal.
+/// Serves until a signal, or with `--once` until the first peer has gone.
 ///
 /// # Errors
-/// What kept it from starting.
-pub async fn run(args: &ListenArgs, console: &Console) -> Result<Exit, Error> {
+/// What kept it from starting, or what went wrong with stdin or stdout.
+pub async fn run(args: &ListenArgs, given: &Given, console: &Console) -> Result<Exit, Error> {
+    let scheme = args.url.scheme();
+    given.check(&BTreeSet::from([scheme]))?;
+    given.check_serving(scheme)?;
+    check(args, given)?;
+    let console = &args.pcap.console(console);
+    let service = Service::new(args, console)?;
     let mut signals = Signals::catch()?;
     descriptors::raise();
-    let listener = Listener::bind(&args.url).await?;
-    let url = listener.local_url();
-    let workers = listener.share(args.workers.into())?;
-    console.line(&format!("listening on {url}"))?;
-    match args.model {
-        Model::Async | Model::EventLoop => {
-            let handler = |connection: Connection, cx: Context| async move {
-                echo(connection.stream, &cx).await.map(drop)
-            };
-            models::serve(workers, args.model, handler, signals.next()).await?;
+    let capture = args.pcap.start(console, &mut signals).await?;
+    let entrance = entrance(args, capture.clone(), console);
+    let shutdown = async {
+        tokio::select! {
+            () = signals.next() => {}
+            () = service.failing() => {}
         }
-        Model::Threads => {
-            let handler = |connection: blocking::Connection, _cx: Context| {
-                blocking::echo(connection.stream).map(drop)
-            };
-            let handler = Threads::new(handler);
-            models::serve(workers, args.model, handler, signals.next()).await?;
+    };
+    if entrance.is_for_datagrams() {
+        let (sessions, url) = entrance.sessions().await?;
+        entrance.announce(&url, service.has_stdout())?;
+        serve_datagrams(sessions, service.clone(), shutdown).await;
+    } else {
+        let listener = listener(&entrance, &service).await?;
+        let url = listener.local_url();
+        let workers = listener.share(args.workers)?;
+        entrance.announce(&url, service.has_stdout())?;
+        match args.model {
+            Model::Threads => {
+                let handler = Threads::new(blocking_echo);
+                models::serve(workers, args.model, handler, shutdown).await?;
+            }
+            Model::Async | Model::EventLoop => {
+                models::serve(workers, args.model, service.clone(), shutdown).await?;
+            }
         }
     }
-    Ok(Exit::DONE)
+    capture::finish(capture, console, &mut signals).await;
+    service.failure().map_or(Ok(Exit::DONE), Err)
+}
+
+async fn listener(entrance: &Entrance<'_>, service: &Service) -> Result<Listener, Error> {
+    let listener = entrance.listen().await?;
+    Ok(match (service, entrance.args.max_conns) {
+        (Service::Stdio(_), None) => listener.with_limit(1),
+        (Service::Stdio(_), Some(_)) => listener.with_max_connections(1),
+        _ => listener,
+    })
+}
+
+/// Looks at flags that only make sense together.
+fn check(args: &ListenArgs, given: &Given) -> Result<(), Error> {
+    let refuse = |message: String| Err(Error::new(Kind::Usage, message));
+    let is_stdio = !(args.echo || args.broadcast || args.exec.is_some());
+    let stdio = ["hex", "crlf", "send-only", "recv-only", "no-shutdown", "datagram-size"];
+    if let Some(flag) = stdio.iter().find(|flag| !is_stdio && given.contains(flag)) {
+        return refuse(format!(
+            "--{flag} is for stdin and stdout, which --echo, --exec and --broadcast leave alone"
+        ));
+    }
+    if is_stdio {
+        args.pcap.leave_stdout("the peer")?;
+    }
+    let is_threads = args.model == Model::Threads;
+    if is_threads && (!args.echo || args.url.scheme() == Scheme::Udp) {
+        return refuse("--model threads serves --echo over streams only".to_owned());
+    }
+    if is_threads && !args.serve.fault.fault.is_empty() {
+        return refuse("--fault needs --model async or event-loop".to_owned());
+    }
+    if is_threads && args.pcap.pcap.is_some() {
+        return refuse("--pcap needs --model async or event-loop".to_owned());
+    }
+    if args.serve.once && args.workers > 1 {
+        return refuse("--once needs one worker".to_owned());
+    }
+    if is_stdio && (args.workers > 1 || args.serve.max_conns.is_some_and(|count| count > 1)) {
+        return refuse("stdin and stdout serve one peer at a time".to_owned());
+    }
+    Ok(())
+}
+
+fn entrance<'a>(
+    args: &'a ListenArgs,
+    capture: Option<Capture>,
+    console: &'a Console,
+) -> Entrance<'a> {
+    let limit = |limit: Duration| Some(limit).filter(|limit| !limit.is_zero());
+    Entrance {
+        args: &args.serve,
+        url: &args.url,
+        timeouts: Timeouts {
+            connect: limit(args.connect_timeout),
+            operation: None,
+            idle: args.idle_timeout.and_then(limit),
+        },
+        is_behind_proxy: args.proxy_protocol.is_some(),
+        cert: args.cert.clone().map(|cert| (cert, args.key.clone())),
+        capture,
+        console,
+    }
+}
+
+fn blocking_echo(connection: blocking::Connection, _cx: Context) -> std::io::Result<()> {
+    blocking::echo(connection.stream).map(drop)
+}
+
+/// What is done with a peer. Cheap to clone; a clone is the same.
+#[derive(Clone)]
+enum Service {
+    Echo,
+    Exec(Exec),
+    Broadcast(Broadcast),
+    Stdio(Arc<Desk>),
+}
+
+impl Service {
+    fn new(args: &ListenArgs, console: &Console) -> Result<Self, Error> {
+        if args.echo {
+            return Ok(Self::Echo);
+        }
+        if let Some(exec) = &args.exec {
+            exec.check()?;
+            return Ok(Self::Exec(exec.clone()));
+        }
+        if args.broadcast {
+            return Ok(Self::Broadcast(Broadcast::new()));
+        }
+        let stdio = Stdio::new(&args.stdio, console);
+        Ok(Self::Stdio(Arc::new(Desk {
+            talk: Talk::new(Stream::boxed(stdio.clone()), args.stdio.framing()),
+            stdio,
+            until: if args.stdio.send_only { Until::Near } else { Until::Far },
+            framing: args.stdio.framing(),
+            failure: Mutex::default(),
+            failing: CancellationToken::new(),
+        })))
+    }
+
+    async fn attend(
+        &self,
+        peer: End,
+        name: &Endpoint,
+        local: Option<&Endpoint>,
+        cx: &Context,
+    ) -> Result<(), Error> {
+        match self {
+            Self::Echo => match peer {
+                End::Stream(stream) => echo(stream, cx).await.map(drop),
+                End::Messages(messages) => messages.echo(cx).await,
+                _ => Ok(()),
+            },
+            Self::Exec(exec) => {
+                let Running { stream, process } = exec.start(name, local)?;
+                let carry = carry(Until::Far, Framing::Chunks);
+                let carried = carry.join(peer, End::Stream(stream), cx).await;
+                process.end(cx).await;
+                carried.map(drop)
+            }
+            Self::Broadcast(crowd) => crowd.take(peer, cx).await,
+            Self::Stdio(desk) => desk.attend(peer, cx).await,
+        }
+    }
+
+    /// Whether stdout is for what peers say.
+    const fn has_stdout(&self) -> bool {
+        matches!(self, Self::Stdio(_))
+    }
+
+    /// Waits until stdin or stdout fails.
+    async fn failing(&self) {
+        match self {
+            Self::Stdio(desk) => desk.failing.cancelled().await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    fn failure(&self) -> Option<Error> {
+        match self {
+            Self::Stdio(desk) => desk.failure.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            _ => None,
+        }
+    }
+}
+
+impl Handler for Service {
+    async fn handle(&self, connection: Connection, cx: Context) -> Result<(), Error> {
+        let Connection { stream, info, .. } = connection;
+        let local = info.local.map(Endpoint::from);
+        self.attend(End::Stream(stream), &info.peer, local.as_ref(), &cx).await
+    }
+}
+
+impl Handler<Session> for Service {
+    async fn handle(&self, session: Session, cx: Context) -> Result<(), Error> {
+        if let Self::Stdio(desk) = self {
+            return desk.note_failure(desk.talk.handle(session, cx).await);
+        }
+        let peer = session.peer().clone();
+        self.attend(End::Messages(Messages::Session(session)), &peer, None, &cx).await
+    }
+}
+
+/// Stdin and stdout, and who speaks with them: over streams one peer at a time, by datagrams all.
+struct Desk {
+    stdio: Stdio,
+    talk: Talk,
+    until: Until,
+    framing: Framing,
+    failure: Mutex<Option<Error>>,
+    failing: CancellationToken,
+}
+
+impl Desk {
+    async fn attend(&self, peer: End, cx: &Context) -> Result<(), Error> {
+        let near = End::Stream(Stream::boxed(self.stdio.reopened()));
+        let carried = carry(self.until, self.framing).join(near, peer, cx).await;
+        self.note_failure(carried.map(drop))
+    }
+
+    /// Keeps what went wrong here, and not with the peer: it ends the verb.
+    fn note_failure(&self, result: Result<(), Error>) -> Result<(), Error> {
+        if let Some(error) = self.stdio.failure() {
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            self.failing.cancel();
+        }
+        result
+    }
+}
+
+fn carry(until: Until, framing: Framing) -> Carry {
+    Carry { join: Join { until, ..Join::default() }, framing }
 }

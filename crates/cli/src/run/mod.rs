@@ -1,7 +1,9 @@
 //! What the verbs do: each calls an engine and hands its report to the console.
 
+pub mod capture;
 pub mod completions;
 pub mod connect;
+mod connections;
 mod descriptors;
 pub mod dialer;
 pub mod lab;
@@ -11,6 +13,7 @@ pub mod metrics;
 mod models;
 pub mod probe;
 pub mod relay;
+mod serve;
 pub mod signals;
 mod stdio;
 mod targets;
@@ -32,11 +35,11 @@ use crate::exit::Exit;
 pub fn run(verb: &Verb, given: &Given, console: &Console) -> Result<Exit, Error> {
     match verb {
         Verb::Probe(args) => block_on(probe::run(args, given, console)),
-        Verb::Listen(args) => {
-            block_on_with(models::runtime(args.model), listen::run(args, console))
-        }
         Verb::Connect(args) => block_on(connect::run(args, given, console)),
-        Verb::Relay(args) => block_on(relay::run(args, console)),
+        Verb::Listen(args) => {
+            block_on_with(models::runtime(args.model), listen::run(args, given, console))
+        }
+        Verb::Relay(args) => block_on(relay::run(args, given, console)),
         Verb::Lab(args) => block_on(lab::run(args, console)),
         Verb::Completions(args) => completions::run(args, console),
         Verb::Man(args) => man::run(args, console),

@@ -49,7 +49,11 @@ pub(super) async fn serve(
             running.spawn(worker(share, handler, stopping)?);
         }
     }
-    shutdown.await;
+    // They end by themselves where they serve one connection only.
+    tokio::select! {
+        () = shutdown => {}
+        () = async { while running.join_next().await.is_some() {} } => {}
+    }
     drop(stop);
     running.join_all().await;
     Ok(())

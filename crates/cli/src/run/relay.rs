@@ -1,29 +1,72 @@
 //! `relay`: listens, and joins each connection to one that it dials.
 
-use portolan::Error;
-use portolan::net::{Join, Listener};
-use portolan::relay::{Carry, Relay};
+use std::collections::BTreeSet;
 
-use super::descriptors;
+use portolan::net::pcap::Capture;
+use portolan::net::{Join, serve, serve_datagrams};
+use portolan::relay::{Carry, Header, Relay};
+use portolan::{Error, Kind};
+
+use super::serve::Entrance;
 use super::signals::Signals;
-use crate::args::relay::RelayArgs;
+use super::{capture, descriptors};
+use crate::args::applies::Given;
+use crate::args::relay::{ProxyProtocol, RelayArgs};
 use crate::console::Console;
 use crate::exit::Exit;
 
-/// Relays until a signal.
+/// Relays until a signal, or with `--once` until the first connection has ended.
 ///
 /// # Errors
 /// What kept it from starting.
-pub async fn run(args: &RelayArgs, console: &Console) -> Result<Exit, Error> {
+pub async fn run(args: &RelayArgs, given: &Given, console: &Console) -> Result<Exit, Error> {
     args.dial.validate()?;
+    given.check_serving(args.from.scheme())?;
+    given.check(&BTreeSet::from([args.to.scheme()]))?;
+    let console = &args.dial.pcap.console(console);
     let mut signals = Signals::catch()?;
     descriptors::raise();
-    let listener = Listener::bind(&args.from).await?;
-    console.line(&format!("listening on {}", listener.local_url()))?;
-    let relay = Relay::new(args.to.clone(), args.dial.dialer()?).with_carry(Carry {
-        join: Join { rate: args.rate, ..Join::default() },
-        ..Carry::default()
-    });
-    relay.serve(listener, signals.next()).await;
+    let capture = args.dial.pcap.start(console, &mut signals).await?;
+    let relay = relay(args, capture.clone()).await?;
+    let entrance = Entrance {
+        args: &args.serve,
+        url: &args.from,
+        timeouts: args.dial.timeouts(None),
+        is_behind_proxy: args.proxy_protocol.contains(&ProxyProtocol::Accept),
+        cert: None,
+        capture: capture.clone(),
+        console,
+    };
+    if entrance.is_for_datagrams() {
+        let (sessions, url) = entrance.sessions().await?;
+        entrance.announce(&url, false)?;
+        serve_datagrams(sessions, relay, signals.next()).await;
+    } else {
+        let listener = entrance.listen().await?;
+        entrance.announce(&listener.local_url(), false)?;
+        serve(listener, relay, signals.next()).await;
+    }
+    capture::finish(capture, console, &mut signals).await;
     Ok(Exit::DONE)
+}
+
+async fn relay(args: &RelayArgs, capture: Option<Capture>) -> Result<Relay, Error> {
+    let has = |way| args.proxy_protocol.contains(&way);
+    let header = match (has(ProxyProtocol::Send), has(ProxyProtocol::SendV2)) {
+        (true, true) => {
+            let message = "--proxy-protocol can send version 1 or version 2, not both";
+            return Err(Error::new(Kind::Usage, message));
+        }
+        (true, false) => Some(Header::V1),
+        (false, true) => Some(Header::V2),
+        (false, false) => None,
+    };
+    let carry = Carry { join: Join { rate: args.rate, ..Join::default() }, ..Carry::default() };
+    let dialer = args.dial.dialer_for(&args.to).await?.with_capture(capture);
+    let relay =
+        Relay::new(args.to.clone(), dialer)?.with_carry(carry).with_retry(args.dial.retry());
+    Ok(match header {
+        Some(version) => relay.with_header(version),
+        None => relay,
+    })
 }

@@ -1,5 +1,5 @@
 //! Real peers as judges of the real binary: nginx, `openssl s_server`, microsocks, tinyproxy,
-//! Python, and the kernel's own routes. Each test asserts how the command ends and what it says.
+//! Python, curl, tshark, and the kernel's own routes. Each test asserts how the command ends and what it says.
 //!
 //! `.ci/run` installs the peers and runs this with
 //! `cargo test -p portolan-cli --features interop --test interop`. A peer that is missing is a
@@ -10,6 +10,7 @@
 mod authority;
 mod http;
 mod namespace;
+mod pcap;
 mod peer;
 mod probe;
 mod proxy;

@@ -10,8 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use portolan_core::{Host, Scheme};
-use portolan_net::fault::Plan;
-use portolan_net::{Datagram, Listener};
+use portolan_net::{Listener, Sessions};
 
 /// A server of the lab: its place in the table of `cli.md`, and what runs it.
 pub(crate) struct Entry {
@@ -31,7 +30,7 @@ pub(crate) struct Entry {
 #[derive(Clone, Copy)]
 pub(crate) enum Run {
     Stream(fn(Listener, Stop) -> Task),
-    Datagrams(fn(Datagram, Plan, Stop) -> Task),
+    Datagrams(fn(Sessions, Stop) -> Task),
 }
 
 pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -42,6 +42,10 @@ impl Incoming {
     }
 
     /// The proxy, once its header was read.
+    pub(crate) const fn is_refused(&self) -> bool {
+        self.refusal.is_some()
+    }
+
     pub(crate) const fn via(&self) -> Option<&Endpoint> {
         self.via.as_ref()
     }

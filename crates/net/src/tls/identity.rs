@@ -3,11 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use portolan_core::Error;
+use portolan_core::{Error, Host, Kind};
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use time::{Duration, OffsetDateTime};
 
 use super::pem::{certificates, private_key, read};
 use super::{Certificate, PemError, provider};
+
+/// How long a certificate is valid that is made here.
+const LIFETIME: Duration = Duration::days(90);
 
 /// Who this end is: a certificate with the ones that vouch for it, and its private key.
 ///
@@ -41,6 +46,19 @@ impl Identity {
     /// [`Kind::Usage`](portolan_core::Kind::Usage) with a [`PemError`].
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, Error> {
         Self::new(certificate, key, "the certificate", "the key")
+    }
+
+    /// Makes a key and a certificate for it, which is signed by itself and valid for 90 days, for
+    /// `host` and this machine's loopback names. Nobody trusts it who has not pinned its key.
+    ///
+    /// # Errors
+    /// [`Kind::Tls`] where the host cannot stand in a certificate.
+    pub fn self_signed(host: &Host) -> Result<Self, Error> {
+        let minted = mint(host).map_err(|cause| {
+            Error::new(Kind::Tls, format!("could not make a certificate for {host}"))
+                .with_source(cause)
+        })?;
+        Self::from_pem(minted.cert.pem().as_bytes(), minted.signing_key.serialize_pem().as_bytes())
     }
 
     fn new(certificate: &[u8], key: &[u8], the_one: &str, the_other: &str) -> Result<Self, Error> {
@@ -77,6 +95,22 @@ impl Identity {
     pub(super) fn resolver(&self) -> Arc<SingleCertAndKey> {
         Arc::new(SingleCertAndKey::from(self.0.clone()))
     }
+}
+
+fn mint(host: &Host) -> Result<rcgen::CertifiedKey<KeyPair>, rcgen::Error> {
+    let mut names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    if !host.bare().is_empty() && !names.contains(&host.bare()) {
+        names.insert(0, host.bare());
+    }
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name.push(DnType::CommonName, "portolan, self-signed");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let now = OffsetDateTime::now_utc();
+    // An hour of grace for clocks that are behind.
+    params.not_before = now - Duration::hours(1);
+    params.not_after = now + LIFETIME;
+    let signing_key = KeyPair::generate()?;
+    Ok(rcgen::CertifiedKey { cert: params.self_signed(&signing_key)?, signing_key })
 }
 
 impl std::fmt::Debug for Identity {

@@ -108,3 +108,15 @@ fn keys_are_not_printed() {
     assert!(printed.contains("CN=leaf"));
     assert!(key.iter().all(|line| !printed.contains(line)));
 }
+
+#[tokio::test]
+async fn a_self_signed_certificate_is_trusted_by_its_pin_alone() {
+    let identity = Identity::self_signed(&Host::Name("a.example".to_owned())).unwrap();
+    let [certificate] = identity.chain().try_into().unwrap();
+    assert!(certificate.self_signed && certificate.for_servers);
+    assert_eq!(certificate.names, ["a.example", "localhost", "127.0.0.1", "::1"]);
+    let pinned = danger::without_verification(Tls::new().with_pin(certificate.pin));
+    assert!(!agree(&pinned, &Server::new(identity.clone())).await.verified);
+    let other = Identity::self_signed(&Host::Name("a.example".to_owned())).unwrap();
+    assert_ne!(other.chain()[0].pin, certificate.pin);
+}

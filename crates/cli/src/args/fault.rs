@@ -1,0 +1,35 @@
+//! The flags of faults on demand.
+
+use clap::Args;
+use portolan::net::fault::{Fault, Plan};
+
+use super::values::number;
+
+/// How to misbehave.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Faults")]
+pub struct FaultArgs {
+    /// How connections go wrong.
+    #[arg(
+        long,
+        value_name = "FAULT",
+        help = "Misbehave, as [WHERE:]ACTION[,ACTION…] says; can be repeated"
+    )]
+    pub fault: Vec<Fault>,
+    /// Choose which shares of connections are struck, and how: the same seed, the same faults
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "0",
+        value_parser = |n: &str| number::<u64>(n, 0..=u64::MAX)
+    )]
+    pub seed: u64,
+}
+
+impl FaultArgs {
+    /// What goes wrong.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        Plan::new(self.fault.clone(), self.seed)
+    }
+}

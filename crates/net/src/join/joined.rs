@@ -1,0 +1,206 @@
+//! All ways of a join together: when it is over, and what it waits for.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Poll, ready};
+use std::time::{Duration, Instant};
+
+use tokio::task::coop;
+use tokio::time::Sleep;
+
+use super::flow::{Break, Flow, poll_shutdown};
+use super::{Join, Until};
+use crate::{Context, Stream, now};
+
+/// How long the far end may go on once the near one has said all, with [`Until::Near`].
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// With no bytes moving for so long, a join has nothing to finish when the server stops.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// Streams, and a way from each to the other; from one to itself, where there is one only.
+pub(super) struct Joined<const N: usize> {
+    streams: [Stream; N],
+    flows: [Flow; N],
+    has_finished: [bool; N],
+    /// The way that is polled first; they take turns, so that none starves.
+    first: usize,
+    broken: Option<Break>,
+    until: Until,
+    idle: Option<Duration>,
+    is_stopping: bool,
+    /// When bytes moved last, where somebody wants to know.
+    moved_at: Instant,
+    /// When it is over, whatever may come.
+    over_at: Option<Instant>,
+    timer: Timer,
+}
+
+/// Why a join did not end well.
+pub(super) enum Failure {
+    /// Nothing passed for so long.
+    Idle(Duration),
+    Broken(Break),
+}
+
+impl<const N: usize> Joined<N> {
+    pub(super) fn new(streams: [Stream; N], how: Join, cx: &Context) -> Self {
+        let flow = |from| Flow::new(&streams, from, N - 1 - from, how.rate);
+        Self {
+            flows: std::array::from_fn(flow),
+            streams,
+            has_finished: [false; N],
+            first: 0,
+            broken: None,
+            until: how.until,
+            idle: cx.timeouts().idle,
+            is_stopping: false,
+            moved_at: now(),
+            over_at: None,
+            timer: Timer::default(),
+        }
+    }
+
+    /// How many bytes passed each way.
+    pub(super) fn carried(&self) -> [u64; N] {
+        std::array::from_fn(|way| self.flows[way].carried())
+    }
+
+    /// Carries until it is over.
+    pub(super) async fn run(&mut self, cx: &Context) -> Result<(), Failure> {
+        let mut stopping = pin!(cx.stopping());
+        let ended = poll_fn(|task| self.poll(task, stopping.as_mut())).await;
+        match &ended {
+            Ok(()) => poll_fn(|task| Poll::Ready(self.say_goodbye(task))).await,
+            Err(Failure::Idle(_)) => {}
+            Err(Failure::Broken(broken)) => self.pass_on(broken),
+        }
+        ended
+    }
+
+    fn poll(
+        &mut self,
+        task: &mut std::task::Context<'_>,
+        stopping: Pin<&mut impl Future<Output = ()>>,
+    ) -> Poll<Result<(), Failure>> {
+        if !self.is_stopping && stopping.poll(task).is_ready() {
+            self.is_stopping = true;
+            self.moved_at = now();
+        }
+        loop {
+            self.poll_flows(task);
+            if let Some(ended) = self.verdict() {
+                return Poll::Ready(ended);
+            }
+            ready!(self.timer.poll(self.next_instant(), task));
+        }
+    }
+
+    /// Moves what can be moved now, each way.
+    fn poll_flows(&mut self, task: &mut std::task::Context<'_>) {
+        let before = self.carried();
+        self.first = (self.first + 1) % N;
+        for way in (self.first..N).chain(0..self.first) {
+            if self.has_finished[way] {
+                continue;
+            }
+            if let Poll::Ready(ended) = self.flows[way].poll(task, &mut self.streams) {
+                self.has_finished[way] = true;
+                if self.broken.is_none() {
+                    self.broken = ended.err();
+                }
+                if way == 0 && self.until == Until::Near {
+                    self.over_at = Some(now() + LAST_WORDS);
+                }
+            }
+        }
+        if (self.idle.is_some() || self.is_stopping) && self.carried() != before {
+            self.moved_at = now();
+        }
+    }
+
+    /// How it has ended, if it has.
+    fn verdict(&mut self) -> Option<Result<(), Failure>> {
+        // A flow that had to yield may have more to move.
+        if !self.is_under_way() && coop::has_budget_remaining() {
+            if let Some(broken) = self.broken.take() {
+                let is_closed = self.has_said_all(broken.stream)
+                    || broken.cause.kind() == io::ErrorKind::BrokenPipe;
+                return Some(if is_closed { Ok(()) } else { Err(Failure::Broken(broken)) });
+            }
+            if self.is_stopping && now() >= self.moved_at + QUIET {
+                return Some(Ok(()));
+            }
+        }
+        let is_over = self.has_finished == [true; N]
+            || self.until == Until::Far && self.has_finished[N - 1]
+            || self.over_at.is_some_and(|at| now() >= at);
+        if is_over {
+            return Some(Ok(()));
+        }
+        let limit = self.idle?;
+        (now() >= self.moved_at + limit).then_some(Err(Failure::Idle(limit)))
+    }
+
+    /// When to look again, if nothing happens before.
+    fn next_instant(&self) -> Option<Instant> {
+        let quiet = (self.is_stopping && !self.is_under_way()).then(|| self.moved_at + QUIET);
+        let idle = self.idle.map(|limit| self.moved_at + limit);
+        let paused = self.unfinished().filter_map(Flow::paused_until).min();
+        [quiet, idle, paused, self.over_at].into_iter().flatten().min()
+    }
+
+    /// Whether bytes were read that have yet to be written, or are held up by the pace.
+    fn is_under_way(&self) -> bool {
+        self.unfinished().any(|flow| flow.holds() || flow.paused_until().is_some())
+    }
+
+    fn unfinished(&self) -> impl Iterator<Item = &Flow> {
+        self.flows.iter().zip(self.has_finished).filter(|(_, over)| !over).map(|(flow, _)| flow)
+    }
+
+    /// Whether the peer of this stream has half-closed.
+    fn has_said_all(&self, stream: usize) -> bool {
+        // A flow bears the number of the stream that it reads from.
+        self.flows[stream].has_ended()
+    }
+
+    /// Ends what has not ended by itself in an orderly way, as far as that goes without waiting.
+    fn say_goodbye(&mut self, task: &mut std::task::Context<'_>) {
+        for (way, stream) in self.streams.iter_mut().rev().enumerate() {
+            if !self.has_finished[way] {
+                let _ = poll_shutdown(task, stream);
+            }
+        }
+    }
+
+    /// Lets the other end know that this one was cut off. Where TLS ended without a goodbye, as
+    /// many programs do, all that was said has come, and an orderly end serves better.
+    fn pass_on(&self, broken: &Break) {
+        if broken.cause.kind() == io::ErrorKind::UnexpectedEof {
+            return;
+        }
+        for (number, stream) in self.streams.iter().enumerate() {
+            if number != broken.stream {
+                stream.reset_when_dropped();
+            }
+        }
+    }
+}
+
+/// One timer for all that is waited for. Most joins need none; bytes that put off the end of one
+/// cost nothing, since it is armed anew only once it has fired.
+#[derive(Default)]
+struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    /// Ready at the latest when `at` has passed, and perhaps before: who asks looks at the clock.
+    fn poll(&mut self, at: Option<Instant>, task: &mut std::task::Context<'_>) -> Poll<()> {
+        let Some(at) = at.map(tokio::time::Instant::from) else { return Poll::Pending };
+        let sleep = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+        if at < sleep.deadline() || sleep.is_elapsed() {
+            sleep.as_mut().reset(at);
+        }
+        sleep.as_mut().poll(task)
+    }
+}
