@@ -11,7 +11,7 @@ use std::process::Stdio;
 use pcap_parser::pcapng::{Block, OptionCode, parse_block_le};
 use pcap_parser::traits::PcapNGPacketBlock;
 use rustix::process::Signal;
-use support::{Portolan, Run, Servers, get, run};
+use support::{Portolan, Run, Servers, echo, get, run, serve_by};
 
 /// What a complete capture holds.
 struct Captured {
@@ -163,4 +163,52 @@ fn the_lab_captures_what_it_serves() {
     assert_eq!(live.end().code, Some(0));
     let captured = Captured::read(&fs::read(&file).unwrap());
     assert!(captured.has("GET /status/418 HTTP/1.1") && captured.has("HTTP/1.1 418 "));
+}
+
+#[test]
+fn every_model_of_listening_captures() {
+    for flags in [&["--model", "async"][..], &["--model", "threads"], &["--model", "event-loop"]] {
+        let portolan = Portolan::new();
+        let file = place(&portolan);
+        let args = [&["listen", "tcp:0", "--echo", "--once", "--pcap", &file], flags].concat();
+        let (mut live, url) = serve_by(portolan, &args);
+        assert_eq!(echo(&url, b"ahoy").unwrap(), b"ahoy");
+        assert_eq!(live.end().code, Some(0));
+        let captured = Captured::read(&fs::read(&file).unwrap());
+        // Open, there and back, and both ends.
+        assert_eq!(captured.packets.len(), 3 + 2 + 4, "{flags:?}");
+        assert!(captured.has("ahoy"), "{flags:?}");
+    }
+}
+
+#[test]
+fn a_relay_captures_both_sides() {
+    let servers = Servers::only(&["tcp"]);
+    let portolan = Portolan::new();
+    let file = place(&portolan);
+    let args = ["relay", "tcp:0", &servers.url("tcp"), "--once", "--pcap", &file];
+    let (mut live, url) = serve_by(portolan, &args);
+    assert_eq!(echo(&url, b"ahoy").unwrap(), b"ahoy");
+    assert_eq!(live.end().code, Some(0));
+    let captured = Captured::read(&fs::read(&file).unwrap());
+    let count = captured.packets.iter().filter(|packet| packet.ends_with(b"ahoy")).count();
+    assert_eq!(count, 4);
+}
+
+#[test]
+fn a_verb_that_fails_leaves_a_complete_capture() {
+    let portolan = Portolan::new();
+    let file = place(&portolan);
+    let run = portolan.run(&["connect", "tcp:1", "--pcap", &file]);
+    assert_eq!(run.code, Some(7));
+    let captured = Captured::read(&fs::read(&file).unwrap());
+    assert_eq!((captured.comments.len(), captured.packets.len()), (2, 0));
+}
+
+#[test]
+fn stdout_is_left_to_the_peers() {
+    for args in [&["connect", "tcp:1"][..], &["listen", "tcp:0"]] {
+        let refused = run(&[args, &["--pcap", "-"]].concat());
+        refused.refused(&["--pcap - cannot be used here", "the peer"]);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::io::{self, IsTerminal};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process;
 
 use portolan::net::pcap::Capture;
@@ -12,79 +12,79 @@ use super::dialer::misfit;
 use super::signals::Signals;
 use crate::args::pcap::PcapArgs;
 use crate::console::Console;
+use crate::exit::Exit;
 
-impl PcapArgs {
-    /// The console of the verb: where stdout belongs to the capture, its data goes to stderr.
-    #[must_use]
-    pub fn console(&self, console: &Console) -> Console {
-        if self.takes_stdout() { console.off_stdout() } else { *console }
+/// Runs a verb with the capture that its flags ask for, if any, and completes the file however the
+/// verb ends. Should it fail to be written, the console says so, and the verb goes on. Where stdout
+/// belongs to the capture, what the verb has to say goes to stderr.
+///
+/// # Errors
+/// Those of the verb; [`Kind::Usage`] for a file that cannot be written, or a stdout that is for
+/// something else; [`Kind::Interrupted`] by a signal, as opening a pipe waits for its reader.
+pub(super) async fn captured(
+    args: &PcapArgs,
+    console: &Console,
+    verb: impl AsyncFnOnce(Option<Capture>, &Console) -> Result<Exit, Error>,
+) -> Result<Exit, Error> {
+    let mut console = *console;
+    if args.takes_stdout() {
+        check_stdout(&console)?;
+        console = console.off_stdout();
     }
-
-    /// Refuses a capture on stdout where that is for `others`.
-    ///
-    /// # Errors
-    /// [`Kind::Usage`].
-    pub fn leave_stdout(&self, others: &str) -> Result<(), Error> {
-        if !self.takes_stdout() {
-            return Ok(());
-        }
-        let message = format!("--pcap - cannot be used here: stdout is for what {others} says");
-        Err(Error::new(Kind::Usage, message).with_hint("capture into a file"))
-    }
-
-    /// Begins the capture that these flags ask for, if any. Should it fail later on, `console`
-    /// says so, and the verb goes on.
-    ///
-    /// # Errors
-    /// [`Kind::Usage`] for a file that cannot be written, and where stdout cannot take a capture;
-    /// [`Kind::Interrupted`] by a signal, as opening a pipe waits for its reader.
-    pub async fn start(
-        &self,
-        console: &Console,
-        signals: &mut Signals,
-    ) -> Result<Option<Capture>, Error> {
-        let Some(file) = self.pcap.clone() else { return Ok(None) };
-        if self.takes_stdout() {
-            check_stdout(console)?;
-        }
-        let redacts = self.pcap_redact;
-        let capture = tokio::select! {
-            opened = super::blocking(move || open(&file, redacts)) => opened?,
-            () = signals.next() => {
-                return Err(Error::new(Kind::Interrupted, "interrupted before the capture began"));
-            }
-        };
-        let (watched, console) = (capture.clone(), *console);
-        tokio::spawn(async move {
-            console.error(&watched.failed().await, None);
-        });
-        Ok(Some(capture))
-    }
-}
-
-/// Completes the file of a verb that ends, unless a signal says not to wait any longer.
-pub(super) async fn finish(capture: Option<Capture>, console: &Console, signals: &mut Signals) {
-    let Some(capture) = capture else { return };
+    let Some(file) = args.pcap.clone() else { return verb(None, &console).await };
+    let capture = begin(file, args.pcap_redact).await?;
+    let watched = capture.clone();
+    tokio::spawn(async move {
+        console.error(&watched.failed().await, None);
+    });
+    let exit = verb(Some(capture.clone()), &console).await;
+    // Signals from now on: the verb has seen the others.
+    let mut signals = Signals::catch()?;
     tokio::select! {
         finished = capture.finish() => if let Err(error) = finished {
             console.error(&error, None);
         },
         () = signals.next() => {}
     }
+    exit
 }
 
-/// One stream cannot be two things, and a terminal shows no capture.
+impl PcapArgs {
+    /// Refuses a capture on stdout where that is for `others`.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`].
+    pub(super) fn leave_stdout(&self, others: &str) -> Result<(), Error> {
+        if self.takes_stdout() {
+            let message = format!("--pcap - cannot be used here: stdout is for what {others} says");
+            return Err(refusal(&message));
+        }
+        Ok(())
+    }
+}
+
 fn check_stdout(console: &Console) -> Result<(), Error> {
     if console.is_json() {
-        let message = "--pcap - cannot be used with --json: both would go to stdout";
-        return Err(Error::new(Kind::Usage, message).with_hint("capture into a file"));
+        return Err(refusal("--pcap - cannot be used with --json: both would go to stdout"));
     }
     if io::stdout().is_terminal() {
-        let message = "--pcap - writes bytes that are not for a terminal";
-        return Err(Error::new(Kind::Usage, message)
-            .with_hint("append | wireshark -k -i - or capture into a file"));
+        return Err(refusal("--pcap - writes to stdout what is not for a terminal"));
     }
     Ok(())
+}
+
+fn refusal(message: &str) -> Error {
+    Error::new(Kind::Usage, message).with_hint("capture into a file, or into a pipe to Wireshark")
+}
+
+async fn begin(file: PathBuf, redacts: bool) -> Result<Capture, Error> {
+    let mut signals = Signals::catch()?;
+    tokio::select! {
+        opened = super::blocking(move || open(&file, redacts)) => opened,
+        () = signals.next() => {
+            Err(Error::new(Kind::Interrupted, "interrupted before the capture began"))
+        }
+    }
 }
 
 fn open(file: &Path, redacts: bool) -> Result<Capture, Error> {

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portolan::net::pcap::Capture;
 use portolan::net::{Carried, Context, Dialer, Join, Retry, Stream, Until, now, retry};
 use portolan::relay::{Carry, End, Exec, Running};
 use portolan::units::show_duration;
 use portolan::{Error, Event, Kind, Timeouts};
 use serde_json::json;
 
-use super::capture;
+use super::capture::captured;
 use super::signals::Signals;
 use super::stdio::Stdio;
 use crate::args::applies::Given;
@@ -31,24 +32,31 @@ pub async fn run(args: &ConnectArgs, given: &Given, console: &Console) -> Result
     args.dial.validate()?;
     End::check(args.url.scheme())?;
     given.check(&BTreeSet::from([args.url.scheme()]))?;
-    if let Some(exec) = &args.exec {
-        exec.check()?;
+    match &args.exec {
+        Some(exec) => exec.check()?,
+        None => args.dial.pcap.leave_stdout("the peer")?,
     }
-    args.dial.pcap.leave_stdout("the peer")?;
+    captured(&args.dial.pcap, console, async |capture, console| {
+        connect(args, capture, console).await
+    })
+    .await
+}
+
+async fn connect(
+    args: &ConnectArgs,
+    capture: Option<Capture>,
+    console: &Console,
+) -> Result<Exit, Error> {
     let mut signals = Signals::catch()?;
-    let capture = args.dial.pcap.start(console, &mut signals).await?;
-    let captured = capture.clone();
     let connecting = async {
-        let dialer = args.dial.dialer_for(&args.url).await?.with_capture(captured);
+        let dialer = args.dial.dialer_for(&args.url).await?.with_capture(capture);
         let stdio = Stdio::new(&args.stdio, console);
         Connector { args, dialer, stdio, console }.run().await
     };
-    let exit = tokio::select! {
+    tokio::select! {
         done = connecting => done.map(|()| Exit::DONE),
         () = signals.next() => Ok(Exit::from(Kind::Interrupted)),
-    };
-    capture::finish(capture, console, &mut signals).await;
-    exit
+    }
 }
 
 /// What connects, once or again and again.

@@ -7,9 +7,10 @@ use portolan::net::pcap::Capture;
 use portolan::{Error, Kind};
 use serde_json::json;
 
+use super::capture::captured;
 use super::connections::Connections;
+use super::descriptors;
 use super::signals::Signals;
-use super::{capture, descriptors};
 use crate::args::lab::{LabArgs, Ports as PortsArg};
 use crate::console::Console;
 use crate::exit::Exit;
@@ -20,11 +21,14 @@ use crate::exit::Exit;
 /// # Errors
 /// What kept it from starting.
 pub async fn run(args: &LabArgs, console: &Console) -> Result<Exit, Error> {
-    let console = &args.pcap.console(console);
+    captured(&args.pcap, console, async |capture, console| serve(args, capture, console).await)
+        .await
+}
+
+async fn serve(args: &LabArgs, capture: Option<Capture>, console: &Console) -> Result<Exit, Error> {
     let mut signals = Signals::catch()?;
     descriptors::raise();
-    let capture = args.pcap.start(console, &mut signals).await?;
-    let lab = start(args, capture.clone(), console).await?;
+    let lab = start(args, capture, console).await?;
     if let Some(file) = &args.ca {
         write_ca(file, lab.ca_pem())?;
     }
@@ -35,7 +39,6 @@ pub async fn run(args: &LabArgs, console: &Console) -> Result<Exit, Error> {
         () = lab.stop() => {}
         () = signals.next() => {}
     }
-    capture::finish(capture, console, &mut signals).await;
     Ok(Exit::DONE)
 }
 

@@ -13,10 +13,11 @@ use portolan::relay::{Broadcast, Carry, End, Exec, Framing, Messages, Running, T
 use portolan::{Endpoint, Error, Kind, Scheme, Timeouts};
 use tokio_util::sync::CancellationToken;
 
+use super::capture::captured;
 use super::serve::Entrance;
 use super::signals::Signals;
 use super::stdio::Stdio;
-use super::{capture, descriptors, models};
+use super::{descriptors, models};
 use crate::args::applies::Given;
 use crate::args::listen::{ListenArgs, Model};
 use crate::console::Console;
@@ -32,12 +33,20 @@ pub async fn run(args: &ListenArgs, given: &Given, console: &Console) -> Result<
     given.check(&BTreeSet::from([scheme]))?;
     given.check_serving(scheme)?;
     check(args, given)?;
-    let console = &args.pcap.console(console);
     let service = Service::new(args, console)?;
+    captured(&args.pcap, console, async |capture, console| {
+        serve(args, &service, &entrance(args, capture, console)).await
+    })
+    .await
+}
+
+async fn serve(
+    args: &ListenArgs,
+    service: &Service,
+    entrance: &Entrance<'_>,
+) -> Result<Exit, Error> {
     let mut signals = Signals::catch()?;
     descriptors::raise();
-    let capture = args.pcap.start(console, &mut signals).await?;
-    let entrance = entrance(args, capture.clone(), console);
     let shutdown = async {
         tokio::select! {
             () = signals.next() => {}
@@ -49,7 +58,7 @@ pub async fn run(args: &ListenArgs, given: &Given, console: &Console) -> Result<
         entrance.announce(&url, service.has_stdout())?;
         serve_datagrams(sessions, service.clone(), shutdown).await;
     } else {
-        let listener = listener(&entrance, &service).await?;
+        let listener = listener(entrance, service).await?;
         let url = listener.local_url();
         let workers = listener.share(args.workers)?;
         entrance.announce(&url, service.has_stdout())?;
@@ -63,7 +72,6 @@ pub async fn run(args: &ListenArgs, given: &Given, console: &Console) -> Result<
             }
         }
     }
-    capture::finish(capture, console, &mut signals).await;
     service.failure().map_or(Ok(Exit::DONE), Err)
 }
 
@@ -95,9 +103,6 @@ fn check(args: &ListenArgs, given: &Given) -> Result<(), Error> {
     }
     if is_threads && !args.serve.fault.fault.is_empty() {
         return refuse("--fault needs --model async or event-loop".to_owned());
-    }
-    if is_threads && args.pcap.pcap.is_some() {
-        return refuse("--pcap needs --model async or event-loop".to_owned());
     }
     if args.serve.once && args.workers > 1 {
         return refuse("--once needs one worker".to_owned());

@@ -13,9 +13,10 @@ use portolan::net::proxy::Proxies;
 use portolan::probe::{Expectation, Prober, Report, Target, schemes as schemes_known};
 use portolan::{Error, Kind, Scheme};
 
+use super::capture::captured;
 use super::metrics::Metrics;
 use super::signals::Signals;
-use super::{capture, descriptors, targets};
+use super::{descriptors, targets};
 use crate::args::applies::{Given, misfit, speaks_tls};
 use crate::args::probe::ProbeArgs;
 use crate::console::Console;
@@ -35,13 +36,23 @@ const METRICS_INTERVAL: Duration = Duration::from_secs(15);
 /// What concerns the command as a whole, not one target of it.
 pub async fn run(args: &ProbeArgs, given: &Given, console: &Console) -> Result<Exit, Error> {
     args.dial.validate()?;
-    let console = &args.dial.pcap.console(console);
+    captured(&args.dial.pcap, console, async |capture, console| {
+        probe(args, given, capture, console).await
+    })
+    .await
+}
+
+async fn probe(
+    args: &ProbeArgs,
+    given: &Given,
+    capture: Option<Capture>,
+    console: &Console,
+) -> Result<Exit, Error> {
     let mut signals = Signals::catch()?;
     descriptors::raise();
-    let capture = args.dial.pcap.start(console, &mut signals).await?;
     let mut lab = None;
     let probing = async {
-        let rounds = prepare(args, given, console, capture.clone(), &mut lab).await?;
+        let rounds = prepare(args, given, capture, console, &mut lab).await?;
         rounds.run(args).await
     };
     let exit = tokio::select! {
@@ -54,7 +65,6 @@ pub async fn run(args: &ProbeArgs, given: &Given, console: &Console) -> Result<E
             () = signals.next() => {}
         }
     }
-    capture::finish(capture, console, &mut signals).await;
     exit
 }
 
@@ -62,8 +72,8 @@ pub async fn run(args: &ProbeArgs, given: &Given, console: &Console) -> Result<E
 async fn prepare(
     args: &ProbeArgs,
     given: &Given,
-    console: &Console,
     capture: Option<Capture>,
+    console: &Console,
     lab: &mut Option<Lab>,
 ) -> Result<Rounds, Error> {
     let expectations: Vec<_> = args.expect.iter().flat_map(|list| &list.0).cloned().collect();

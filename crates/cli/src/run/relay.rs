@@ -7,9 +7,10 @@ use portolan::net::{Join, serve, serve_datagrams};
 use portolan::relay::{Carry, End, Header, Relay};
 use portolan::{Error, Kind};
 
+use super::capture::captured;
+use super::descriptors;
 use super::serve::Entrance;
 use super::signals::Signals;
-use super::{capture, descriptors};
 use crate::args::applies::Given;
 use crate::args::relay::{ProxyProtocol, RelayArgs};
 use crate::console::Console;
@@ -25,18 +26,25 @@ pub async fn run(args: &RelayArgs, given: &Given, console: &Console) -> Result<E
     End::check(args.to.scheme())?;
     given.check_serving(args.from.scheme())?;
     given.check(&BTreeSet::from([args.to.scheme()]))?;
-    let console = &args.dial.pcap.console(console);
+    captured(&args.dial.pcap, console, async |capture, console| carry(args, capture, console).await)
+        .await
+}
+
+async fn carry(
+    args: &RelayArgs,
+    capture: Option<Capture>,
+    console: &Console,
+) -> Result<Exit, Error> {
+    let relay = relay(args, capture.clone()).await?;
     let mut signals = Signals::catch()?;
     descriptors::raise();
-    let capture = args.dial.pcap.start(console, &mut signals).await?;
-    let relay = relay(args, capture.clone()).await?;
     let entrance = Entrance {
         args: &args.serve,
         url: &args.from,
         timeouts: args.dial.timeouts(None),
         is_behind_proxy: args.proxy_protocol.contains(&ProxyProtocol::Accept),
         cert: None,
-        capture: capture.clone(),
+        capture,
         console,
     };
     if entrance.is_for_datagrams() {
@@ -48,7 +56,6 @@ pub async fn run(args: &RelayArgs, given: &Given, console: &Console) -> Result<E
         entrance.announce(&listener.local_url(), false)?;
         serve(listener, relay, signals.next()).await;
     }
-    capture::finish(capture, console, &mut signals).await;
     Ok(Exit::DONE)
 }
 

@@ -7,8 +7,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use portolan_core::units::show_duration;
-use portolan_core::{Blame, Error, Kind};
+use portolan_core::{Blame, Direction, Error, Kind};
 
+use crate::pcap::{Tap, Tapped, WRITE_MAX};
 use crate::stream::StreamKind;
 use crate::{Context, Meter};
 
@@ -20,6 +21,8 @@ use crate::{Context, Meter};
 pub struct Stream {
     kind: Kinds,
     meter: Option<Arc<Meter>>,
+    /// Captures what passes.
+    tap: Option<Tap>,
     cx: Context,
 }
 
@@ -50,14 +53,19 @@ impl Stream {
             StreamKind::Tcp(stream) => Kinds::socket(stream.into_std().map(Socket::Tcp), cx)?,
             StreamKind::Unix(stream) => Kinds::socket(stream.into_std().map(Socket::Unix), cx)?,
             StreamKind::Tls(stream) => Kinds::Tls(Box::new(Tls::from_async(*stream, cx)?)),
-            StreamKind::Tapped(_) | StreamKind::Other(_) => {
+            StreamKind::Tapped(tapped) => {
+                let Tapped { stream, tap } = *tapped;
+                let stream = Self::from_async(stream, cx)?;
+                return Ok(Self { meter, tap: Some(tap), ..stream });
+            }
+            StreamKind::Other(_) => {
                 let what = "could not use blocking I/O on a stream that is no socket of its own";
                 return Err(Error::new(Kind::Usage, what).with_blame(Blame::Us).with_hint(
-                    "blocking I/O is for TCP, Unix sockets and TLS over them, without faults or capture",
+                    "blocking I/O is for TCP, Unix sockets and TLS over them, without faults",
                 ));
             }
         };
-        Ok(Self { kind, meter, cx: cx.clone() })
+        Ok(Self { kind, meter, tap: None, cx: cx.clone() })
     }
 
     /// A second handle of the same stream, so that one thread can read while another writes.
@@ -69,6 +77,7 @@ impl Stream {
             Kinds::Socket(socket) => Ok(Self {
                 kind: Kinds::Socket(socket.clone()),
                 meter: self.meter.clone(),
+                tap: self.tap.clone(),
                 cx: self.cx.clone(),
             }),
             Kinds::Tls(_) => {
@@ -84,6 +93,7 @@ impl Stream {
     /// The system's; one that the peer has closed counts as shut down.
     pub fn shutdown(&mut self) -> io::Result<()> {
         self.flush()?;
+        self.tap.iter().for_each(Tap::finish);
         match &mut self.kind {
             Kinds::Socket(socket) => socket.shutdown(Shutdown::Write),
             Kinds::Tls(tls) => {
@@ -99,6 +109,19 @@ impl Stream {
         match &self.kind {
             Kinds::Socket(socket) => Arc::downgrade(socket),
             Kinds::Tls(tls) => tls.below.socket(),
+        }
+    }
+
+    /// Waits until the capture takes in more.
+    fn wait_for_capture(&self, direction: Direction) {
+        if let Some(tap) = &self.tap {
+            tap.wait_for_room(direction);
+        }
+    }
+
+    fn capture(&self, direction: Direction, moved: &io::Result<usize>, buffer: &[u8]) {
+        if let Some(tap) = &self.tap {
+            tap.moved(direction, moved.as_ref().copied(), buffer);
         }
     }
 
@@ -164,6 +187,7 @@ impl Socket {
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.wait_for_capture(Direction::Received);
         let read = match &mut self.kind {
             Kinds::Socket(socket) => each!(&**socket, io => (&*io).read(buffer)),
             Kinds::Tls(tls) => match tls.read(buffer) {
@@ -176,20 +200,33 @@ impl Read for Stream {
                 read => read,
             },
         };
+        // Where we stop, reads end although the peer has not.
+        if !(buffer.is_empty() || self.cx.is_stopping() && matches!(read, Ok(0))) {
+            self.capture(Direction::Received, &read, buffer);
+        }
         self.count(read, Meter::count_read)
     }
 }
 
 impl Write for Stream {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let mut buffer = buffer;
+        if self.tap.is_some() {
+            buffer = &buffer[..buffer.len().min(WRITE_MAX)];
+            self.wait_for_capture(Direction::Sent);
+        }
         let written = match &mut self.kind {
             Kinds::Socket(socket) => each!(&**socket, io => (&*io).write(buffer)),
             Kinds::Tls(tls) => tls.write(buffer),
         };
+        self.capture(Direction::Sent, &written, buffer);
         self.count(written, Meter::count_written)
     }
 
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.tap.is_some() {
+            return self.write(buffers.iter().find(|buffer| !buffer.is_empty()).map_or(&[], |b| b));
+        }
         let written = match &mut self.kind {
             Kinds::Socket(socket) => each!(&**socket, io => (&*io).write_vectored(buffers)),
             Kinds::Tls(tls) => tls.write_vectored(buffers),

@@ -46,7 +46,7 @@ mod tap;
 mod wire;
 
 pub use capture::{Builder, Capture};
-pub(crate) use tap::{DatagramTap, Ends, Tap, Tapped};
+pub(crate) use tap::{DatagramTap, Ends, Tap, Tapped, WRITE_MAX};
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,8 @@ use std::mem;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Wake, Waker, ready};
+use std::thread::{self, Thread};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use portolan_core::{Direction, Endpoint};
@@ -17,7 +18,7 @@ use super::wire::{self, About};
 use crate::Stream;
 
 /// The most bytes that are written at once, so that as much is captured at once.
-const WRITE_MAX: usize = 64 * 1024;
+pub(crate) const WRITE_MAX: usize = 64 * 1024;
 /// The most bytes of packets that are held while a handshake runs; it has done with far less.
 const HELD_MAX: usize = 256 * 1024;
 /// After how many bytes that the other end sent nothing after, it acknowledges them.
@@ -41,7 +42,7 @@ pub(crate) enum Ends {
     Unix(String),
 }
 
-/// A connection in a capture. A clone is the same connection.
+/// A connection in a capture. A clone is the same connection, which ends with the last one.
 #[derive(Clone)]
 pub(crate) struct Tap(Arc<Inner>);
 
@@ -135,6 +136,39 @@ impl Tap {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Ends what we send.
+    pub(crate) fn finish(&self) {
+        self.record(|flow, out| flow.finish(out, Direction::Sent));
+    }
+
+    /// Takes in what became of moving the bytes in `buffer`: so many of them passed, or none as
+    /// the peer has ended, or the connection is lost.
+    pub(crate) fn moved(
+        &self,
+        direction: Direction,
+        moved: Result<usize, &io::Error>,
+        buffer: &[u8],
+    ) {
+        self.record(|flow, out| match moved.map_err(io::Error::kind) {
+            Ok(0) if direction == Direction::Received => flow.finish(out, direction),
+            Ok(count) => flow.data(out, direction, &buffer[..count]),
+            Err(io::ErrorKind::ConnectionReset) => flow.reset(out, Direction::Received),
+            // Else the pipe was broken by ourselves.
+            Err(io::ErrorKind::BrokenPipe) if !flow.ours.is_finished => {
+                flow.reset(out, Direction::Received);
+            }
+            Err(_) => {}
+        });
+    }
+
+    /// Waits until there is room for more, on a thread that may block.
+    pub(crate) fn wait_for_room(&self, direction: Direction) {
+        let waker = Waker::from(Arc::new(Parked(thread::current())));
+        while self.poll_room(direction, &Context::from_waker(&waker)).is_pending() {
+            thread::park();
+        }
+    }
+
     fn poll_room(&self, direction: Direction, cx: &Context<'_>) -> Poll<()> {
         let number = match direction {
             Direction::Received => self.0.number,
@@ -142,12 +176,22 @@ impl Tap {
         };
         self.0.capture.poll_room(number, cx)
     }
+}
 
-    /// Takes in that the peer reset the connection, where an error says so.
-    fn observe_error(&self, error: &io::Error) {
-        if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) {
-            self.record(|flow, out| flow.reset(out, Direction::Received));
-        }
+/// A thread that waits.
+struct Parked(Thread);
+
+impl Wake for Parked {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+impl Drop for Inner {
+    /// The socket is closed with what the last clone belongs to.
+    fn drop(&mut self) {
+        let State { flow, .. } = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.capture.append(|out| flow.finish(out, Direction::Sent));
     }
 }
 
@@ -192,11 +236,10 @@ impl AsyncRead for Tapped {
         ready!(tap.poll_room(Direction::Received, cx));
         let (before, room) = (buffer.filled().len(), buffer.remaining());
         let read = ready!(Pin::new(stream).poll_read(cx, buffer));
-        match (&read, &buffer.filled()[before..]) {
-            (Err(error), _) => tap.observe_error(error),
-            (Ok(()), []) if room == 0 => {}
-            (Ok(()), []) => tap.record(|flow, out| flow.finish(out, Direction::Received)),
-            (Ok(()), bytes) => tap.record(|flow, out| flow.data(out, Direction::Received, bytes)),
+        if room > 0 {
+            let bytes = &buffer.filled()[before..];
+            let count = read.as_ref().map(|()| bytes.len());
+            tap.moved(Direction::Received, count, bytes);
         }
         Poll::Ready(read)
     }
@@ -212,12 +255,7 @@ impl AsyncWrite for Tapped {
         ready!(tap.poll_room(Direction::Sent, cx));
         let buffer = &buffer[..buffer.len().min(WRITE_MAX)];
         let written = ready!(Pin::new(stream).poll_write(cx, buffer));
-        match &written {
-            Err(error) => tap.observe_error(error),
-            Ok(count) => {
-                tap.record(|flow, out| flow.data(out, Direction::Sent, &buffer[..*count]));
-            }
-        }
+        tap.moved(Direction::Sent, written.as_ref().copied(), buffer);
         Poll::Ready(written)
     }
 
@@ -229,15 +267,9 @@ impl AsyncWrite for Tapped {
         let Self { stream, tap } = &mut *self;
         let shut = ready!(Pin::new(stream).poll_shutdown(cx));
         if shut.is_ok() {
-            tap.record(|flow, out| flow.finish(out, Direction::Sent));
+            tap.finish();
         }
         Poll::Ready(shut)
-    }
-}
-
-impl Drop for Tapped {
-    fn drop(&mut self) {
-        self.tap.record(|flow, out| flow.finish(out, Direction::Sent));
     }
 }
 

@@ -1,13 +1,16 @@
 //! What connections and datagrams look like.
 
+use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::thread;
 
 use portolan_core::{Endpoint, Transport};
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::{Datagram, fault};
+use crate::{Datagram, blocking, fault};
 
 /// A connection that says `ping` and `pong`, closed by us after the peer has closed.
 async fn converse(dialled: Connection, accepted: Connection) {
@@ -66,6 +69,33 @@ async fn an_ipv4_peer_of_a_socket_for_both_versions() {
     assert_eq!((packets[0].from, packets[0].to), (info.local.unwrap(), info.remote.unwrap()));
 }
 
+#[test]
+fn blocking_streams() {
+    let (file, capture) = memory();
+    let listener = blocking::bind(&url("tcp:0")).unwrap().with_capture(capture.clone());
+    let at = listener.local_url();
+    let (stop, stopped) = mpsc::channel::<()>();
+    let echo = |peer: blocking::Connection, _: Context| blocking::echo(peer.stream).map(drop);
+    let shutdown = move || stopped.recv().unwrap_or_default();
+    let server = thread::spawn(move || blocking::serve(listener, echo, shutdown));
+    let dialer = Dialer::new().with_capture(capture.clone());
+    let mut client = blocking::dial(&dialer, &at, &context()).unwrap().stream;
+    client.write_vectored(&[io::IoSlice::new(b""), io::IoSlice::new(b"ping")]).unwrap();
+    client.shutdown().unwrap();
+    assert_eq!(io::read_to_string(&mut client).unwrap(), "ping");
+    drop((client, stop));
+    server.join().unwrap().unwrap();
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+        capture.finish().await.unwrap();
+    });
+    let packets = file.packets();
+    let is_dialled = |packet: &Packet| packet.is_sent == (packet.to.port() == at.port());
+    let (dialled, accepted): (Vec<_>, Vec<_>) = packets.into_iter().partition(is_dialled);
+    assert_eq!(story(&dialled), ">S <S > >ping >F < <ping <F >");
+    assert_eq!(story(&accepted), "<S >S < <ping >ping <F > >F <");
+    assert_eq!(reassembled(&accepted), [b"ping", b"ping"]);
+}
+
 #[tokio::test]
 async fn a_unix_socket_is_named() {
     let dir = tempfile::tempdir().unwrap();
@@ -114,7 +144,7 @@ async fn a_fault_shows_as_it_passed_the_socket() {
     let listener = Listener::bind(&url("tcp:0")).await.unwrap().with_faults(plan).unwrap();
     let listener = listener.with_capture(capture.clone());
     let (mut dialled, mut accepted) = connect(&Dialer::new(), &listener).await;
-    accepted.stream.write_all(b"pong").await.unwrap();
+    accepted.stream.write_all(b"pong").await.unwrap_err();
     accepted.stream.flush().await.unwrap();
     let mut seen = Vec::new();
     dialled.stream.read_to_end(&mut seen).await.unwrap();

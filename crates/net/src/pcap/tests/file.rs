@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::mpsc;
+use std::thread;
 
 use futures_util::FutureExt;
 use portolan_core::Kind;
@@ -11,6 +12,7 @@ use tokio::task::unconstrained;
 
 use super::super::capture::QUEUE;
 use super::*;
+use crate::blocking;
 
 #[tokio::test]
 async fn the_file_is_its_owners_alone() {
@@ -106,6 +108,30 @@ async fn the_traffic_waits_for_a_slow_disk_and_nothing_is_left_out() {
     let mut received = Vec::new();
     far.read_to_end(&mut received).await.unwrap();
     assert_eq!((received.len(), reassembled(&file.packets())), (sent, [received, vec![7]]));
+}
+
+#[tokio::test]
+async fn a_thread_waits_for_a_slow_disk() {
+    const PIECE: usize = 1 << 16;
+    let (file, capture, go, _) = slow();
+    let listener = Listener::bind(&url("tcp:0")).await.unwrap();
+    let at = listener.local_url();
+    let dialer = Dialer::new().with_capture(capture.clone());
+    let client = thread::spawn(move || {
+        let mut client = blocking::dial(&dialer, &at, &context()).unwrap().stream;
+        (0..3 * QUEUE / PIECE).try_for_each(|_| client.write_all(&[7; PIECE]))
+    });
+    let mut far = listener.accept().await.establish(&context()).await.unwrap().unwrap().stream;
+    far.read_exact(&mut vec![0; QUEUE / 2]).await.unwrap();
+    // While the disk takes nothing, two queues full are all that can pass.
+    assert!(!client.is_finished());
+    drop(go);
+    let mut rest = Vec::new();
+    far.read_to_end(&mut rest).await.unwrap();
+    client.join().unwrap().unwrap();
+    capture.finish().await.unwrap();
+    assert_eq!(rest.len(), 3 * QUEUE - QUEUE / 2);
+    assert_eq!(reassembled(&file.packets()), [vec![7; 3 * QUEUE], Vec::new()]);
 }
 
 #[tokio::test]
