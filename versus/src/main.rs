@@ -5,8 +5,9 @@
 //! than 1 is better for us. Values alone say more about the machine.
 //!
 //! A row is one file in `rows`; `measure` takes the turns, `program` finds what is compared, and
-//! `server` runs it. `versus/install-peers` installs the peers.
+//! `server` runs it and `crowd` is its load. `versus/install-peers` installs the peers.
 
+mod crowd;
 mod load;
 mod measure;
 mod program;

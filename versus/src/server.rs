@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a server may take until it accepts connections.
 const START: Duration = Duration::from_secs(10);
@@ -42,6 +43,23 @@ impl Server {
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(server)
+    }
+
+    /// The memory that the process holds, in bytes: its resident set (proc(5)).
+    pub(crate) fn memory(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = resident.and_then(|text| text.trim().strip_suffix(" kB"));
+        Ok(kibibytes.context("/proc shows no resident set")?.parse::<u64>()? * 1024)
+    }
+
+    /// Asks it to end with SIGTERM: how long it takes.
+    #[expect(clippy::disallowed_methods, reason = "processes are timed by the clock on the wall")]
+    pub(crate) fn terminate(&mut self) -> anyhow::Result<Duration> {
+        let started = Instant::now();
+        kill_process(Pid::from_child(&self.process), Signal::TERM)?;
+        self.process.wait()?;
+        Ok(started.elapsed())
     }
 
     /// The process.

@@ -26,6 +26,8 @@ pub struct Console {
     json: bool,
     quiet: bool,
     verbosity: u8,
+    /// Whether data goes to stderr too, as stdout belongs to something else.
+    is_off_stdout: bool,
     out: ColorChoice,
     err: ColorChoice,
 }
@@ -43,6 +45,7 @@ impl Console {
             json: args.json,
             quiet: args.quiet,
             verbosity: args.verbose,
+            is_off_stdout: false,
             out: choose(AutoStream::choice(&io::stdout())),
             err: choose(AutoStream::choice(&io::stderr())),
         }
@@ -66,6 +69,14 @@ impl Console {
         Self::new(&OutputArgs { json, color, quiet, ..OutputArgs::default() })
     }
 
+    /// This console for when stdout belongs to something else: data goes to stderr.
+    #[must_use]
+    pub const fn off_stdout(mut self) -> Self {
+        self.is_off_stdout = true;
+        self.out = self.err;
+        self
+    }
+
     /// Whether stdout is to be JSON Lines.
     #[must_use]
     pub const fn is_json(&self) -> bool {
@@ -78,18 +89,25 @@ impl Console {
         self.verbosity
     }
 
-    /// Whether stdout is a terminal.
+    /// Whether data goes to a terminal.
     #[must_use]
     pub fn is_terminal(&self) -> bool {
-        io::stdout().is_terminal()
+        if self.is_off_stdout { io::stderr().is_terminal() } else { io::stdout().is_terminal() }
     }
 
-    /// The columns of the terminal that stdout is; without bound where it is none, so that what is
-    /// piped or kept is whole.
+    /// The columns of the terminal that data goes to; without bound where it is none, so that what
+    /// is piped or kept is whole.
     #[must_use]
     pub fn width(&self) -> usize {
-        let size = terminal_size::terminal_size_of(io::stdout());
-        size.map_or(usize::MAX, |(width, _)| usize::from(width.0))
+        self.screen().map_or(usize::MAX, |(columns, _)| usize::from(columns.0))
+    }
+
+    fn screen(&self) -> Option<(terminal_size::Width, terminal_size::Height)> {
+        if self.is_off_stdout {
+            terminal_size::terminal_size_of(io::stderr())
+        } else {
+            terminal_size::terminal_size_of(io::stdout())
+        }
     }
 
     /// Writes a line of data to stdout. Its ANSI styles are left out where colour is not wanted.
@@ -107,8 +125,7 @@ impl Console {
     /// [`Kind::Write`].
     pub fn redraw(&self, text: &str, height: usize) -> Result<(), Error> {
         // Cursor up, then erase to the end of the screen (ECMA-48: CPL, ED).
-        let screen = terminal_size::terminal_size_of(io::stdout());
-        let fits = screen.is_some_and(|(_, rows)| height < usize::from(rows.0));
+        let fits = self.screen().is_some_and(|(_, rows)| height < usize::from(rows.0));
         let back = if height > 0 && fits { format!("\x1b[{height}F\x1b[J") } else { String::new() };
         self.data(back.as_bytes())?;
         self.line(text)
@@ -119,8 +136,11 @@ impl Console {
     /// # Errors
     /// [`Kind::Write`].
     pub fn data(&self, bytes: &[u8]) -> Result<(), Error> {
-        let mut out = io::stdout().lock();
-        out.write_all(bytes).and_then(|()| out.flush()).map_err(write_error)
+        let write = |mut out: Box<dyn Write>| out.write_all(bytes).and_then(|()| out.flush());
+        if self.is_off_stdout {
+            return write(Box::new(io::stderr().lock())).map_err(write_error);
+        }
+        write(Box::new(io::stdout().lock())).map_err(write_error)
     }
 
     /// Writes an object of this type to stdout as one line of JSON: `v`, `type` and `t`, then the
@@ -188,8 +208,9 @@ impl Console {
     }
 
     fn styled(&self, text: &str) -> Result<(), Error> {
-        let mut out = AutoStream::new(io::stdout().lock(), self.out);
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(write_error)
+        let mut styled = AutoStream::new(Vec::new(), self.out);
+        styled.write_all(text.as_bytes()).map_err(write_error)?;
+        self.data(&styled.into_inner())
     }
 
     /// There is nobody left to tell when stderr fails.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use portolan_core::{Endpoint, Error, Host, Kind, Scheme, Transport, Url};
 use portolan_net::fault::Plan;
+use portolan_net::pcap::Capture;
 use portolan_net::{Datagram, Listener, Observer, Sessions, tls};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -51,12 +52,13 @@ type Observe = Arc<dyn Fn(&'static str) -> Arc<dyn Observer> + Send + Sync>;
 /// Chooses what a [`Lab`] is made of.
 ///
 /// # Defaults
-/// Every server, ephemeral ports, no faults.
+/// Every server, ephemeral ports, no faults, no capture.
 #[derive(Clone, Default)]
 pub struct Builder {
     only: Option<Vec<String>>,
     ports: Ports,
     faults: Plan,
+    capture: Option<Capture>,
     observe: Option<Observe>,
 }
 
@@ -79,6 +81,14 @@ impl Builder {
     #[must_use]
     pub fn faults(mut self, plan: Plan) -> Self {
         self.faults = plan;
+        self
+    }
+
+    /// Captures what the servers receive and answer; nothing, where this is `None`. What the
+    /// proxies dial is not in it, but what they carry is.
+    #[must_use]
+    pub fn capture(mut self, capture: impl Into<Option<Capture>>) -> Self {
+        self.capture = capture.into();
         self
     }
 
@@ -161,7 +171,8 @@ impl Builder {
         let stopped = stopping.clone().cancelled_owned();
         match entry.run {
             Run::Stream(run) => {
-                let mut listener = Listener::bind(&url).await?.with_faults(faults)?;
+                let listener = Listener::bind(&url).await?.with_faults(faults)?;
+                let mut listener = listener.with_capture(self.capture.clone());
                 if url.scheme().transport() == Transport::Tls {
                     let server = tls::Server::new(identity.clone());
                     listener = listener.with_tls(server.with_alpn(entry.alpn));
@@ -173,6 +184,7 @@ impl Builder {
             }
             Run::Datagrams(run) => {
                 let socket = Datagram::bind(&url.endpoint()).await?;
+                let socket = socket.with_capture(self.capture.clone());
                 let local = socket.local_endpoint().map_err(|error| {
                     Error::new(Kind::Connect, format!("could not listen on {url}"))
                         .with_source(error)

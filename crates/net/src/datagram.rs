@@ -4,16 +4,20 @@ use std::io;
 use std::net::{SocketAddr, SocketAddrV6};
 use std::path::PathBuf;
 
-use portolan_core::{Endpoint, Error, Host, Transport};
+use portolan_core::{Direction, Endpoint, Error, Host, Transport};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use tokio::net::{UdpSocket, UnixDatagram};
 
 use crate::dial::scope_id;
 use crate::listen::{SocketFile, bind_addresses, cannot_listen};
+use crate::pcap::{Capture, DatagramTap};
 
 /// A datagram socket.
 #[derive(Debug)]
-pub struct Datagram(Kind);
+pub struct Datagram {
+    kind: Kind,
+    tap: Option<DatagramTap>,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -22,6 +26,12 @@ enum Kind {
         UnixDatagram,
         #[expect(dead_code, reason = "dropping it removes the file")] Option<SocketFile>,
     ),
+}
+
+impl From<Kind> for Datagram {
+    fn from(kind: Kind) -> Self {
+        Self { kind, tap: None }
+    }
 }
 
 impl Datagram {
@@ -39,7 +49,7 @@ impl Datagram {
             Host::Abstract(name) => Self::bind_abstract(name),
             Host::Name(_) | Host::V4(_) | Host::V6(..) => {
                 let addresses = bind_addresses(endpoint).await?;
-                UdpSocket::bind(&addresses[..]).await.map(|socket| Self(Kind::Udp(socket)))
+                UdpSocket::bind(&addresses[..]).await.map(|socket| Kind::Udp(socket).into())
             }
         };
         bound.map_err(|error| cannot_listen(endpoint, error))
@@ -48,13 +58,13 @@ impl Datagram {
     fn bind_path(path: PathBuf) -> io::Result<Self> {
         SocketFile::remove_stale(&path)?;
         let socket = UnixDatagram::bind(&path)?;
-        Ok(Self(Kind::Unix(socket, Some(SocketFile::new(path)))))
+        Ok(Kind::Unix(socket, Some(SocketFile::new(path))).into())
     }
 
     fn bind_abstract(name: &str) -> io::Result<Self> {
         let socket = Socket::new(Domain::UNIX, Type::DGRAM.nonblocking(), None)?;
         socket.bind(&SockAddr::unix(format!("\0{name}"))?)?;
-        Ok(Self(Kind::Unix(UnixDatagram::from_std(socket.into())?, None)))
+        Ok(Kind::Unix(UnixDatagram::from_std(socket.into())?, None).into())
     }
 
     /// A UDP socket that is connected to `address`, after `prepare` has seen it.
@@ -66,7 +76,33 @@ impl Datagram {
         prepare(SockRef::from(&socket))?;
         let socket = UdpSocket::from_std(socket.into())?;
         socket.connect(address).await?;
-        Ok(Self(Kind::Udp(socket)))
+        Ok(Kind::Udp(socket).into())
+    }
+
+    /// Captures what is sent and received from now on; nothing, where this is `None`.
+    #[must_use]
+    pub fn with_capture(mut self, capture: impl Into<Option<Capture>>) -> Self {
+        let peer = match &self.kind {
+            Kind::Udp(socket) => socket.peer_addr().ok().map(udp_endpoint),
+            Kind::Unix(socket, _) => socket.peer_addr().ok().as_ref().map(unix_endpoint),
+        };
+        let tap = |capture| DatagramTap::new(capture, self.local_endpoint().ok(), peer);
+        self.tap = capture.into().map(tap);
+        self
+    }
+
+    /// Waits until the capture takes in more, where there is one.
+    async fn room(&self) {
+        if let Some(tap) = &self.tap {
+            tap.room().await;
+        }
+    }
+
+    /// Captures a datagram to or from `peer`, or the connected peer where it is `None`.
+    fn captured(&self, direction: Direction, peer: Option<&Endpoint>, datagram: &[u8]) {
+        if let Some(tap) = &self.tap {
+            tap.record(direction, peer, datagram);
+        }
     }
 
     /// Where the socket is bound: with the port that was taken.
@@ -74,7 +110,7 @@ impl Datagram {
     /// # Errors
     /// The system's.
     pub fn local_endpoint(&self) -> io::Result<Endpoint> {
-        match &self.0 {
+        match &self.kind {
             Kind::Udp(socket) => Ok(udp_endpoint(socket.local_addr()?)),
             Kind::Unix(socket, _) => Ok(unix_endpoint(&socket.local_addr()?)),
         }
@@ -85,10 +121,13 @@ impl Datagram {
     /// # Errors
     /// The system's; a port that is known to be closed shows as `ConnectionRefused`.
     pub async fn send(&self, datagram: &[u8]) -> io::Result<usize> {
-        match &self.0 {
+        self.room().await;
+        let size = match &self.kind {
             Kind::Udp(socket) => socket.send(datagram).await,
             Kind::Unix(socket, _) => socket.send(datagram).await,
-        }
+        }?;
+        self.captured(Direction::Sent, None, &datagram[..size]);
+        Ok(size)
     }
 
     /// Receives one datagram from the connected peer; what does not fit `buffer` is lost.
@@ -96,10 +135,13 @@ impl Datagram {
     /// # Errors
     /// As for [`send`](Self::send).
     pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &self.0 {
+        self.room().await;
+        let size = match &self.kind {
             Kind::Udp(socket) => socket.recv(buffer).await,
             Kind::Unix(socket, _) => socket.recv(buffer).await,
-        }
+        }?;
+        self.captured(Direction::Received, None, &buffer[..size]);
+        Ok(size)
     }
 
     /// Sends one datagram to `peer`. Over UDP this waits until there is room for it here; over a
@@ -109,7 +151,8 @@ impl Datagram {
     /// The system's; `InvalidInput` for a peer that is no address of this socket's kind, and
     /// `WouldBlock` where a Unix peer's queue is full.
     pub async fn send_to(&self, datagram: &[u8], peer: &Endpoint) -> io::Result<usize> {
-        match &self.0 {
+        self.room().await;
+        let size = match &self.kind {
             Kind::Udp(socket) => socket.send_to(datagram, udp_address(peer)?).await,
             Kind::Unix(socket, _) => {
                 let address = match &peer.host {
@@ -120,7 +163,9 @@ impl Datagram {
                 // Past tokio's readiness: one full peer would hold back all others for ever.
                 SockRef::from(socket).send_to(datagram, &address)
             }
-        }
+        }?;
+        self.captured(Direction::Sent, Some(peer), &datagram[..size]);
+        Ok(size)
     }
 
     /// Receives one datagram and says from whom; what does not fit `buffer` is lost. A Unix peer
@@ -129,16 +174,19 @@ impl Datagram {
     /// # Errors
     /// The system's.
     pub async fn receive_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Endpoint)> {
-        match &self.0 {
+        self.room().await;
+        let (size, peer) = match &self.kind {
             Kind::Udp(socket) => {
                 let (size, peer) = socket.recv_from(buffer).await?;
-                Ok((size, udp_endpoint(peer)))
+                (size, udp_endpoint(peer))
             }
             Kind::Unix(socket, _) => {
                 let (size, peer) = socket.recv_from(buffer).await?;
-                Ok((size, unix_endpoint(&peer)))
+                (size, unix_endpoint(&peer))
             }
-        }
+        };
+        self.captured(Direction::Received, Some(&peer), &buffer[..size]);
+        Ok((size, peer))
     }
 }
 

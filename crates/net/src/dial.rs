@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portolan_core::{
-    Endpoint, Error, Event, Failure, Host, Kind, Phase, Scheme, Transport, Url, Value,
+    Direction, Endpoint, Error, Event, Failure, Host, Kind, Phase, Scheme, Transport, Url, Value,
 };
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
@@ -15,9 +15,10 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use crate::attempts::{hint, no_connection, say_silence};
 use crate::eyeballs::{interleave, race};
 use crate::fault::Faults;
+use crate::pcap::{Capture, Ends, Tap};
 use crate::proxy::{Proxies, tunnel};
 use crate::tls::Tls;
-use crate::{Connection, Context, Datagram, Info, Recorder, Resolve, SystemResolver};
+use crate::{Connection, Context, Datagram, Info, Recorder, Resolve, Stream, SystemResolver};
 
 /// Dials endpoints: resolves, races addresses (RFC 8305), goes through a proxy, speaks TLS.
 ///
@@ -25,7 +26,7 @@ use crate::{Connection, Context, Datagram, Info, Recorder, Resolve, SystemResolv
 ///
 /// # Defaults
 /// The system's resolver, both address families, no proxy, TLS verified against the platform's
-/// roots, `TCP_NODELAY`, keep-alive probes after 60 s of silence.
+/// roots, `TCP_NODELAY`, keep-alive probes after 60 s of silence, no capture.
 #[derive(Clone)]
 pub struct Dialer(Arc<Settings>);
 
@@ -42,6 +43,7 @@ struct Settings {
     /// What an `https:` proxy is spoken to with: nothing that is meant for the peer behind it.
     proxy_tls: Tls,
     keepalive: Duration,
+    capture: Option<Capture>,
 }
 
 /// A host and a port, of which either may be left open.
@@ -103,6 +105,7 @@ impl Dialer {
             tls: Tls::new(),
             proxy_tls: Tls::new().for_proxy(),
             keepalive: Duration::from_secs(60),
+            capture: None,
         }))
     }
 
@@ -185,6 +188,13 @@ impl Dialer {
         self.with(|settings| settings.tls = settings.tls.clone().with_default_alpn(protocols))
     }
 
+    /// Captures all that is dialled; with a proxy, the connection to it. Nothing, where this is
+    /// `None`.
+    #[must_use]
+    pub fn with_capture(self, capture: impl Into<Option<Capture>>) -> Self {
+        self.with(|settings| settings.capture = capture.into())
+    }
+
     /// The proxy that the rules choose for `url`.
     #[must_use]
     pub fn proxy_for(&self, url: &Url) -> Option<&Url> {
@@ -261,7 +271,7 @@ impl Dialer {
                 let message = format!("could not open a stream to {endpoint}, which is a datagram");
                 return Err(Error::new(Kind::Usage, message));
             }
-            (Transport::Unix, _) => connect_unix(endpoint, cx).await?,
+            (Transport::Unix, _) => self.connect_unix(endpoint, cx).await?,
             (Transport::Tcp | Transport::Tls, None) => {
                 self.connect_tcp(&self.connect_to(endpoint), cx).await?
             }
@@ -326,12 +336,39 @@ impl Dialer {
                     let mut info = Info::new(endpoint.clone());
                     info.remote = Some(remote);
                     info.local = stream.local_addr().ok();
-                    Ok(Connection { stream: stream.into(), info, faults: Faults::default() })
+                    let ends = info.local.map(|local| Ends::Inet { local, remote });
+                    let stream = self.captured(stream.into(), ends);
+                    Ok(Connection { stream, info, faults: Faults::default() })
                 }
                 Err(attempts) => Err(no_connection(endpoint, attempts)),
             }
         })
         .await
+    }
+
+    async fn connect_unix(&self, endpoint: &Endpoint, cx: &Context) -> Result<Connection, Error> {
+        cx.within(Phase::CONNECT, async {
+            let stream = unix_stream(&endpoint.host).await.map_err(|error| {
+                Error::new(Kind::Connect, format!("could not connect to {endpoint}"))
+                    .with_hint(hint(&Failure::from(&error), endpoint))
+                    .with_source(error)
+            })?;
+            cx.fact(Phase::CONNECT, "address", endpoint.to_string());
+            let info = Info::new(endpoint.clone());
+            let stream = self.captured(stream.into(), Some(Ends::Unix(endpoint.to_string())));
+            Ok(Connection { stream, info, faults: Faults::default() })
+        })
+        .await
+    }
+
+    /// The stream, in the capture where there is one.
+    fn captured(&self, stream: Stream, ends: Option<Ends>) -> Stream {
+        match (&self.0.capture, ends) {
+            (Some(capture), Some(ends)) => {
+                stream.tapped(Tap::open(capture.clone(), ends, Direction::Sent))
+            }
+            _ => stream,
+        }
     }
 
     async fn connect_address(&self, address: SocketAddr) -> io::Result<TcpStream> {
@@ -364,11 +401,13 @@ impl Dialer {
     /// # Errors
     /// [`Kind::Connect`], when there is no route or the source address is not ours.
     pub async fn datagram(&self, address: SocketAddr) -> Result<Datagram, Error> {
-        Datagram::connect(address, |socket| self.bind_source(socket)).await.map_err(|error| {
+        let socket = Datagram::connect(address, |socket| self.bind_source(socket)).await;
+        let socket = socket.map_err(|error| {
             Error::new(Kind::Connect, format!("could not open a socket to {address}"))
                 .with_hint(hint(&Failure::from(&error), &Endpoint::from(address)))
                 .with_source(error)
-        })
+        })?;
+        Ok(socket.with_capture(self.0.capture.clone()))
     }
 
     /// The addresses at which `endpoint` is sought, in the order in which to try them; never empty.
@@ -458,20 +497,6 @@ async fn secure(
     let (stream, facts) = tls.connect(stream, host, cx).await?;
     info.tls = Some(facts);
     Ok(Connection { stream, info, faults })
-}
-
-async fn connect_unix(endpoint: &Endpoint, cx: &Context) -> Result<Connection, Error> {
-    cx.within(Phase::CONNECT, async {
-        let stream = unix_stream(&endpoint.host).await.map_err(|error| {
-            Error::new(Kind::Connect, format!("could not connect to {endpoint}"))
-                .with_hint(hint(&Failure::from(&error), endpoint))
-                .with_source(error)
-        })?;
-        cx.fact(Phase::CONNECT, "address", endpoint.to_string());
-        let info = Info::new(endpoint.clone());
-        Ok(Connection { stream: stream.into(), info, faults: Faults::default() })
-    })
-    .await
 }
 
 async fn unix_stream(host: &Host) -> io::Result<UnixStream> {

@@ -1,7 +1,8 @@
 //! One dialer and one listener that carry every protocol.
 //!
 //! [`Dialer::dial`] turns an endpoint into a [`Connection`]: it resolves, races addresses
-//! (RFC 8305), goes through proxies and speaks TLS. [`Listener`] and [`serve`] are the other end.
+//! (RFC 8305), goes through proxies and speaks TLS. [`Listener`] and [`serve`] are the other end,
+//! for datagrams [`Sessions`] and [`serve_datagrams`].
 //! [`Context`] carries the deadline and the observers of one operation and holds the only timer.
 //! A protocol is what is said on a [`Stream`]; it opens no socket of its own.
 //!
@@ -41,6 +42,7 @@ mod eyeballs;
 pub mod fault;
 mod join;
 mod listen;
+pub mod pcap;
 pub mod proxy;
 pub mod proxy_protocol;
 mod resolve;

@@ -14,11 +14,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use portolan_core::{Backoff, Endpoint, Error, Event, Failure, Kind, Refusal, Timeouts, Url};
+use portolan_core::{
+    Backoff, Direction, Endpoint, Error, Event, Failure, Kind, Refusal, Timeouts, Url,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::bind::{Bound, Registered};
 use crate::fault::{Faults, Plan};
+use crate::pcap::{Capture, Ends, Tap};
 use crate::{Access, Meter, Observer, Stream, now, tls};
 
 pub(crate) use self::bind::{SocketFile, bind_addresses, cannot_listen};
@@ -30,8 +33,8 @@ const FAREWELLS: usize = 256;
 /// A bound socket that accepts connections.
 ///
 /// # Defaults
-/// No limit of connections, everybody may connect, no PROXY protocol, no TLS, no faults; 10 s until
-/// a connection is established, 5 s to drain.
+/// No limit of connections, everybody may connect, no PROXY protocol, no TLS, no faults, no capture;
+/// 10 s until a connection is established, 5 s to drain.
 pub struct Listener {
     socket: Registered,
     url: Url,
@@ -47,6 +50,7 @@ pub(crate) struct Settings {
     pub(crate) once: bool,
     tls: Option<Arc<tls::Server>>,
     faults: Plan,
+    capture: Option<Capture>,
     pub(crate) timeouts: Timeouts,
     pub(crate) drain: Duration,
     pub(crate) observers: Vec<Arc<dyn Observer>>,
@@ -171,6 +175,13 @@ impl Listener {
         Ok(self)
     }
 
+    /// Captures all connections that are accepted from now on; none, where this is `None`.
+    #[must_use]
+    pub fn with_capture(mut self, capture: impl Into<Option<Capture>>) -> Self {
+        self.settings.capture = capture.into();
+        self
+    }
+
     /// The URL at which this listener is reached: with the port that was taken.
     #[must_use]
     pub fn local_url(&self) -> Url {
@@ -291,14 +302,26 @@ impl Listener {
                 let (stream, peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 let local = stream.local_addr().ok();
-                Ok((stream.into(), Endpoint::from(peer), local))
+                let ends = local.map(|local| Ends::Inet { local, remote: peer });
+                Ok((self.captured(stream.into(), ends), Endpoint::from(peer), local))
             }
             Registered::Unix(listener, _) => {
                 let (stream, peer) = listener.accept().await?;
                 let path = peer.as_pathname().map_or_else(PathBuf::new, PathBuf::from);
-                Ok((stream.into(), Endpoint::unix(path), None))
+                let ends = Ends::Unix(self.url.to_string());
+                Ok((self.captured(stream.into(), Some(ends)), Endpoint::unix(path), None))
             }
             Registered::Refusing(_) | Registered::Closed => std::future::pending().await,
+        }
+    }
+
+    /// The stream, in the capture where there is one.
+    fn captured(&self, stream: Stream, ends: Option<Ends>) -> Stream {
+        match (&self.settings.capture, ends) {
+            (Some(capture), Some(ends)) => {
+                stream.tapped(Tap::open(capture.clone(), ends, Direction::Received))
+            }
+            _ => stream,
         }
     }
 }
@@ -318,6 +341,7 @@ impl Settings {
             once: false,
             tls: None,
             faults: Plan::default(),
+            capture: None,
             timeouts: Timeouts::default(),
             drain: Duration::from_secs(5),
             observers: Vec::new(),

@@ -7,37 +7,6 @@
 //!
 //! Everything that peers, whose addresses may be forged, can make grow is bounded: the sessions,
 //! what waits in each, and what faults hold back.
-//!
-//! ```
-//! use portolan_core::{Endpoint, Transport};
-//! use portolan_net::{Context, Datagram, Session, serve_datagrams};
-//!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let any = Endpoint::from(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
-//! let any = any.with_transport(Transport::Udp);
-//! let socket = Datagram::bind(&any).await?;
-//! let server = socket.local_endpoint()?;
-//!
-//! // Request and reply.
-//! let shout = |session: Session, _cx: Context| async move {
-//!     while let Some(request) = session.receive().await {
-//!         session.send(&request.to_ascii_uppercase()).await?;
-//!     }
-//!     Ok(())
-//! };
-//! # let serving =
-//! tokio::spawn(serve_datagrams(socket, shout, std::future::pending()));
-//!
-//! let client = Datagram::bind(&any).await?;
-//! client.send_to(b"ahoy", &server).await?;
-//! let mut reply = [0; 16];
-//! let (size, _from) = client.receive_from(&mut reply).await?;
-//! assert_eq!(&reply[..size], b"AHOY");
-//! # serving.abort();
-//! # Ok(())
-//! # }
-//! ```
 
 mod line;
 mod table;
@@ -213,6 +182,37 @@ impl fmt::Debug for Settings {
 /// A session begins with a peer's first datagram and ends when its handler returns; what the
 /// handler left unread, if it read anything, begins the next one. The observers see
 /// [`Event::Opened`] and [`Event::Closed`] for each session.
+///
+/// ```
+/// use portolan_core::{Endpoint, Transport};
+/// use portolan_net::{Context, Datagram, Session, serve_datagrams};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let any = Endpoint::from(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
+/// let any = any.with_transport(Transport::Udp);
+/// let socket = Datagram::bind(&any).await?;
+/// let server = socket.local_endpoint()?;
+///
+/// // Request and reply.
+/// let shout = |session: Session, _cx: Context| async move {
+///     while let Some(request) = session.receive().await {
+///         session.send(&request.to_ascii_uppercase()).await?;
+///     }
+///     Ok(())
+/// };
+/// # let serving =
+/// tokio::spawn(serve_datagrams(socket, shout, std::future::pending()));
+///
+/// let client = Datagram::bind(&any).await?;
+/// client.send_to(b"ahoy", &server).await?;
+/// let mut reply = [0; 16];
+/// let (size, _from) = client.receive_from(&mut reply).await?;
+/// assert_eq!(&reply[..size], b"AHOY");
+/// # serving.abort();
+/// # Ok(())
+/// # }
+/// ```
 pub async fn serve_datagrams(
     sessions: impl Into<Sessions>,
     handler: impl Handler<Session>,

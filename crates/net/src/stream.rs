@@ -10,12 +10,16 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::pcap::{Tap, Tapped};
+
 /// Bytes in both directions: TCP, a Unix socket, TLS over either, or anything else, boxed.
 ///
 /// `shutdown` half-closes. Dropping closes; [`abort`](Self::abort) resets.
 pub struct Stream {
     kind: StreamKind,
     meter: Option<Arc<Meter>>,
+    /// The capture of the socket beneath, where what is boxed hides it.
+    beneath: Option<Tap>,
 }
 
 /// The kinds that have a fast path, and one for all others.
@@ -23,6 +27,7 @@ pub(crate) enum StreamKind {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<tokio_rustls::TlsStream<Stream>>),
+    Tapped(Box<Tapped>),
     Other(Pin<Box<dyn Io>>),
 }
 
@@ -83,6 +88,30 @@ impl Stream {
         self
     }
 
+    /// Captures what passes from now on.
+    #[must_use]
+    pub(crate) fn tapped(self, tap: Tap) -> Self {
+        StreamKind::Tapped(Box::new(Tapped { stream: self, tap })).into()
+    }
+
+    /// This stream, which is boxed, knowing the capture of the one that it carries on.
+    #[must_use]
+    pub(crate) fn over(mut self, beneath: Option<Tap>) -> Self {
+        self.beneath = beneath;
+        self
+    }
+
+    /// The capture of the socket at the bottom, where there is one.
+    pub(crate) fn tap(&self) -> Option<&Tap> {
+        match &self.kind {
+            StreamKind::Tapped(tapped) => Some(&tapped.tap),
+            StreamKind::Tls(stream) => stream.get_ref().0.tap(),
+            StreamKind::Tcp(_) | StreamKind::Unix(_) | StreamKind::Other(_) => {
+                self.beneath.as_ref()
+            }
+        }
+    }
+
     /// Closes at once: over TCP the peer gets a reset (RST) instead of an orderly end.
     pub fn abort(self) {
         self.reset_when_dropped();
@@ -90,6 +119,9 @@ impl Stream {
 
     /// Lets the end of this be what [`abort`](Self::abort) is.
     pub(crate) fn reset_when_dropped(&self) {
+        if let Some(tap) = self.tap() {
+            tap.reset();
+        }
         if let Some(tcp) = self.tcp() {
             let _ = socket2::SockRef::from(tcp).set_linger(Some(std::time::Duration::ZERO));
         }
@@ -106,7 +138,7 @@ impl Stream {
         let raw = match &self.kind {
             StreamKind::Tcp(stream) => Raw::Tcp(stream),
             StreamKind::Unix(stream) => Raw::Unix(stream),
-            StreamKind::Tls(_) | StreamKind::Other(_) => return None,
+            StreamKind::Tls(_) | StreamKind::Tapped(_) | StreamKind::Other(_) => return None,
         };
         Some((raw, self.meter.as_deref()))
     }
@@ -116,6 +148,7 @@ impl Stream {
         match &self.kind {
             StreamKind::Tcp(stream) => Some(stream),
             StreamKind::Tls(stream) => stream.get_ref().0.tcp(),
+            StreamKind::Tapped(tapped) => tapped.stream.tcp(),
             StreamKind::Unix(_) | StreamKind::Other(_) => None,
         }
     }
@@ -182,7 +215,7 @@ fn is_to_be_tried_again<T>(tried: &io::Result<T>) -> bool {
 
 impl From<StreamKind> for Stream {
     fn from(kind: StreamKind) -> Self {
-        Self { kind, meter: None }
+        Self { kind, meter: None, beneath: None }
     }
 }
 
@@ -206,10 +239,11 @@ impl From<tokio_rustls::TlsStream<Self>> for Stream {
 
 impl std::fmt::Debug for Stream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self.kind {
+        f.write_str(match &self.kind {
             StreamKind::Tcp(_) => "Stream(tcp)",
             StreamKind::Unix(_) => "Stream(unix)",
             StreamKind::Tls(_) => "Stream(tls)",
+            StreamKind::Tapped(tapped) => return tapped.stream.fmt(f),
             StreamKind::Other(_) => "Stream(other)",
         })
     }
@@ -229,6 +263,10 @@ macro_rules! each {
             }
             StreamKind::Tls(io) => {
                 let $io = Pin::new(io);
+                $call
+            }
+            StreamKind::Tapped(io) => {
+                let $io = Pin::new(&mut **io);
                 $call
             }
             StreamKind::Other(io) => {
@@ -287,6 +325,7 @@ impl AsyncWrite for Stream {
             StreamKind::Tcp(io) => io.is_write_vectored(),
             StreamKind::Unix(io) => io.is_write_vectored(),
             StreamKind::Tls(io) => io.is_write_vectored(),
+            StreamKind::Tapped(io) => io.is_write_vectored(),
             StreamKind::Other(io) => io.is_write_vectored(),
         }
     }

@@ -7,7 +7,8 @@ use portolan_core::{Error, Kind};
 use portolan_net::{Carried, Context, Datagram, Join, Stream, join};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::framing::{Cutter, TooLong};
+use crate::framing::Cutter;
+use crate::talk::unfit;
 use crate::{End, Framing, Messages};
 
 /// How long an end that cannot say that it is done may say nothing, where the context sets no
@@ -156,12 +157,6 @@ enum Next {
 
 fn lost(cause: io::Error) -> Error {
     Error::new(Kind::Lost, "the connection was lost").with_source(cause)
-}
-
-fn unfit(cause: TooLong) -> Error {
-    Error::new(Kind::Usage, "could not send the input as messages")
-        .with_hint("send messages of a fixed size, or shorter lines")
-        .with_source(cause)
 }
 
 /// The error of a datagram that came back.

@@ -3,7 +3,7 @@
 use std::io;
 
 use portolan_core::{Endpoint, Error, Kind, Phase, Scheme, Url};
-use portolan_net::{Context, Datagram, Dialer, Stream};
+use portolan_net::{Context, Datagram, Dialer, Session, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// One end of what is joined. A protocol that carries bytes is a stream once it is open, and one
@@ -23,6 +23,8 @@ pub enum End {
 pub enum Messages {
     /// Datagrams to and from a peer that was dialled.
     Datagram(Datagram, Endpoint),
+    /// Datagrams to and from a peer that came by itself.
+    Session(Session),
 }
 
 impl End {
@@ -111,15 +113,22 @@ impl Messages {
 
     /// Who is at the other end.
     #[must_use]
-    pub const fn peer(&self) -> &Endpoint {
+    pub fn peer(&self) -> &Endpoint {
         match self {
             Self::Datagram(_, peer) => peer,
+            Self::Session(session) => session.peer(),
         }
     }
 
     pub(crate) async fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match self {
             Self::Datagram(socket, _) => socket.receive(buffer).await.map(Some),
+            Self::Session(session) => {
+                let Some(datagram) = session.receive().await else { return Ok(None) };
+                let size = datagram.len().min(buffer.len());
+                buffer[..size].copy_from_slice(&datagram[..size]);
+                Ok(Some(size))
+            }
         }
     }
 
@@ -150,6 +159,7 @@ impl Messages {
     pub(crate) async fn send(&mut self, message: &[u8]) -> io::Result<()> {
         match self {
             Self::Datagram(socket, _) => socket.send(message).await.map(drop),
+            Self::Session(session) => session.send(message).await.map_err(io::Error::other),
         }
     }
 }

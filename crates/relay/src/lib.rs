@@ -2,7 +2,8 @@
 //!
 //! An [`End`] is what a URL opens: a stream of bytes, or messages. [`Carry`] joins two of them,
 //! [`Relay`] does so for each connection that comes in, [`Exec`] joins one to a command, and
-//! [`Broadcast`] many to each other. A protocol that becomes an end joins them all.
+//! [`Broadcast`] many to each other, [`Talk`] one with
+//! many by datagrams. A protocol that becomes an end joins them all.
 //!
 //! It does not read or write files or terminals: who has one makes it a
 //! [`Stream`](portolan_net::Stream).
@@ -13,6 +14,7 @@ mod end;
 mod exec;
 mod framing;
 mod relay;
+mod talk;
 
 pub use broadcast::Broadcast;
 pub use carry::Carry;
@@ -20,3 +22,4 @@ pub use end::{End, Messages};
 pub use exec::{Exec, ExecError, Process, Running};
 pub use framing::Framing;
 pub use relay::{Header, Relay};
+pub use talk::Talk;

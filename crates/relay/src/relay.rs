@@ -2,9 +2,9 @@
 
 use portolan_core::{Endpoint, Error, Kind, Url};
 use portolan_net::proxy_protocol::ProxyHeader;
-use portolan_net::{Connection, Context, Dialer, Handler, Info, Retry, retry};
+use portolan_net::{Connection, Context, Dialer, Handler, Retry, Session, retry};
 
-use crate::{Carry, End};
+use crate::{Carry, End, Messages};
 
 /// Joins each connection that is accepted to a connection of its own to one target: a handler for
 /// [`serve`](portolan_net::serve).
@@ -60,14 +60,20 @@ impl Relay {
         self
     }
 
-    /// Joins `near`, about which `info` is known, to the target.
+    /// Joins `near`, which has come from `peer` to our address `local`, to the target.
     ///
     /// # Errors
     /// Those of [`End::dial`] and [`Carry::join`].
-    pub async fn relay(&self, near: End, info: &Info, cx: &Context) -> Result<(), Error> {
+    pub async fn relay(
+        &self,
+        near: End,
+        peer: &Endpoint,
+        local: Option<&Endpoint>,
+        cx: &Context,
+    ) -> Result<(), Error> {
         let mut far = retry(&self.retry, cx, || End::dial(&self.to, &self.dialer, cx)).await?;
         if let Some(version) = self.header {
-            let header = self.header(version, info);
+            let header = header(version, peer, local);
             far.send(&header).await.map_err(|cause| {
                 Error::new(Kind::Lost, format!("could not send the PROXY header to {}", self.to))
                     .with_source(cause)
@@ -75,21 +81,27 @@ impl Relay {
         }
         self.carry.join(near, far, cx).await.map(drop)
     }
-
-    fn header(&self, version: Header, info: &Info) -> Vec<u8> {
-        let header = match info.local.map(Endpoint::from) {
-            Some(local) => ProxyHeader::new(&info.peer, &local),
-            None => ProxyHeader::local(),
-        };
-        match version {
-            Header::V1 => header.v1(),
-            Header::V2 => header.v2(),
-        }
-    }
 }
 
 impl Handler for Relay {
     async fn handle(&self, near: Connection, cx: Context) -> Result<(), Error> {
-        self.relay(End::Stream(near.stream), &near.info, &cx).await
+        let Connection { stream, info, .. } = near;
+        let local = info.local.map(Endpoint::from);
+        self.relay(End::Stream(stream), &info.peer, local.as_ref(), &cx).await
+    }
+}
+
+impl Handler<Session> for Relay {
+    async fn handle(&self, near: Session, cx: Context) -> Result<(), Error> {
+        let peer = near.peer().clone();
+        self.relay(End::Messages(Messages::Session(near)), &peer, None, &cx).await
+    }
+}
+
+fn header(version: Header, peer: &Endpoint, local: Option<&Endpoint>) -> Vec<u8> {
+    let header = local.map_or_else(ProxyHeader::local, |local| ProxyHeader::new(peer, local));
+    match version {
+        Header::V1 => header.v1(),
+        Header::V2 => header.v2(),
     }
 }

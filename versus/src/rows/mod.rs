@@ -1,5 +1,7 @@
 //! What is compared: one file each, and one table that lists them.
 
+mod echo;
+mod idle;
 mod relay;
 mod startup;
 
@@ -34,7 +36,17 @@ impl Row {
 }
 
 /// All rows.
-pub(crate) static ALL: &[Row] = &[startup::ROW, relay::ONE, relay::SEVERAL, relay::CONNECTIONS];
+pub(crate) static ALL: &[Row] = &[
+    startup::ROW,
+    relay::ONE,
+    relay::SEVERAL,
+    relay::CONNECTIONS,
+    echo::ASYNC,
+    echo::EVENT_LOOP,
+    echo::THREADS,
+    idle::MEMORY,
+    idle::DRAIN,
+];
 
 /// The row of this name.
 pub(crate) fn find(name: &str) -> Result<&'static Row, String> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use portolan::{Error, Url};
 
+use super::pcap::PcapArgs;
 use super::tls::TlsArgs;
 use super::values::{ConnectTo, ResolveTo, address, duration, interface, number, proxy};
 
@@ -55,6 +56,9 @@ pub struct DialArgs {
     /// How to speak TLS.
     #[command(flatten)]
     pub tls: TlsArgs,
+    /// What to keep of the traffic.
+    #[command(flatten)]
+    pub pcap: PcapArgs,
 }
 
 impl DialArgs {

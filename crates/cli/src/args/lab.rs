@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use portolan::lab::Lab;
 
 use super::fault::FaultArgs;
+use super::pcap::PcapArgs;
 use super::values::number;
 
 /// Which servers to start, and how they misbehave.
@@ -23,6 +24,7 @@ Examples:
   portolan lab --only http,https --ports ephemeral --json
   portolan lab --fault 'http: latency=200ms,jitter=50ms' --fault 'tls 10%: reset' --seed 7
   portolan lab --fault 'GET /get: reply=503,latency=2s'
+  portolan lab --only https --pcap - | wireshark -k -i -
   portolan lab --ca ca.pem & curl --cacert ca.pem https://localhost:7443/")]
 pub struct LabArgs {
     /// Start only these servers, such as tcp,https [default: all]
@@ -51,6 +53,9 @@ pub struct LabArgs {
     /// How the servers misbehave.
     #[command(flatten)]
     pub fault: FaultArgs,
+    /// What to keep of the traffic.
+    #[command(flatten)]
+    pub pcap: PcapArgs,
 }
 
 /// Ports other than the usual ones.

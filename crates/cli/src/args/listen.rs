@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use portolan::Url;
 use portolan::relay::Exec;
 
+use super::pcap::PcapArgs;
 use super::serve::ServeArgs;
 use super::stdio::StdioArgs;
 use super::values::{duration, number, target};
@@ -54,6 +55,9 @@ pub struct ListenArgs {
     /// Whom to serve, and how.
     #[command(flatten)]
     pub serve: ServeArgs,
+    /// What to keep of the traffic.
+    #[command(flatten)]
+    pub pcap: PcapArgs,
     /// Show this certificate, with its chain, in a PEM file
     #[arg(long, value_name = "FILE", conflicts_with = "tls", help_heading = "Serving")]
     pub cert: Option<PathBuf>,

@@ -10,6 +10,7 @@ pub mod lab;
 pub mod listen;
 pub mod man;
 pub mod output;
+pub mod pcap;
 pub mod probe;
 pub mod relay;
 pub mod serve;

@@ -17,7 +17,8 @@ use super::values::{Expectations, interval, listen_address, number, target};
   portolan probe https://example.org tcp://db:5432
   portolan probe https://example.org --expect 'status=200,cert-days>14'
   portolan probe --from-file targets.txt --concurrency 200 --json
-  portolan probe https://example.org --watch 30s --metrics 127.0.0.1:9100")]
+  portolan probe https://example.org --watch 30s --metrics 127.0.0.1:9100
+  portolan probe https://example.org --pcap probe.pcapng && wireshark probe.pcapng")]
 pub struct ProbeArgs {
     /// What to probe; host:port is tcp:, host alone https: [default: every server of the lab]
     #[arg(value_name = "URL", value_parser = target)]

@@ -10,6 +10,7 @@ use portolan::units::show_duration;
 use portolan::{Error, Event, Kind, Timeouts};
 use serde_json::json;
 
+use super::capture;
 use super::signals::Signals;
 use super::stdio::Stdio;
 use crate::args::applies::Given;
@@ -32,16 +33,21 @@ pub async fn run(args: &ConnectArgs, given: &Given, console: &Console) -> Result
     if let Some(exec) = &args.exec {
         exec.check()?;
     }
+    args.dial.pcap.leave_stdout("the peer")?;
     let mut signals = Signals::catch()?;
+    let capture = args.dial.pcap.start(console, &mut signals).await?;
+    let captured = capture.clone();
     let connecting = async {
-        let dialer = args.dial.dialer_for(&args.url).await?;
+        let dialer = args.dial.dialer_for(&args.url).await?.with_capture(captured);
         let stdio = Stdio::new(&args.stdio, console);
         Connector { args, dialer, stdio, console }.run().await
     };
-    tokio::select! {
+    let exit = tokio::select! {
         done = connecting => done.map(|()| Exit::DONE),
         () = signals.next() => Ok(Exit::from(Kind::Interrupted)),
-    }
+    };
+    capture::finish(capture, console, &mut signals).await;
+    exit
 }
 
 /// What connects, once or again and again.

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use portolan::lab::{Lab, Ports};
+use portolan::net::pcap::Capture;
 use portolan::{Error, Kind};
 use serde_json::json;
 
 use super::connections::Connections;
-use super::descriptors;
 use super::signals::Signals;
+use super::{capture, descriptors};
 use crate::args::lab::{LabArgs, Ports as PortsArg};
 use crate::console::Console;
 use crate::exit::Exit;
@@ -19,9 +20,11 @@ use crate::exit::Exit;
 /// # Errors
 /// What kept it from starting.
 pub async fn run(args: &LabArgs, console: &Console) -> Result<Exit, Error> {
+    let console = &args.pcap.console(console);
     let mut signals = Signals::catch()?;
     descriptors::raise();
-    let lab = start(args, console).await?;
+    let capture = args.pcap.start(console, &mut signals).await?;
+    let lab = start(args, capture.clone(), console).await?;
     if let Some(file) = &args.ca {
         write_ca(file, lab.ca_pem())?;
     }
@@ -32,10 +35,11 @@ pub async fn run(args: &LabArgs, console: &Console) -> Result<Exit, Error> {
         () = lab.stop() => {}
         () = signals.next() => {}
     }
+    capture::finish(capture, console, &mut signals).await;
     Ok(Exit::DONE)
 }
 
-async fn start(args: &LabArgs, console: &Console) -> Result<Lab, Error> {
+async fn start(args: &LabArgs, capture: Option<Capture>, console: &Console) -> Result<Lab, Error> {
     let ports = match args.ports {
         Some(PortsArg::Ephemeral) => Ports::Ephemeral,
         None => Ports::Base(args.port_base),
@@ -44,6 +48,7 @@ async fn start(args: &LabArgs, console: &Console) -> Result<Lab, Error> {
     let mut builder = Lab::builder()
         .ports(ports)
         .faults(args.fault.plan())
+        .capture(capture)
         .observe_with(move |name| Connections::observer(Some(name), &console));
     if !args.only.is_empty() {
         builder = builder.only(args.only.clone());

@@ -5,15 +5,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use portolan::blocking::{self, Threads};
-use portolan::net::{Connection, Context, Handler, Join, Stream, Until, echo};
-use portolan::relay::{Broadcast, Carry, End, Exec, Framing, Running};
-use portolan::{Endpoint, Error, Kind, Timeouts};
+use portolan::net::pcap::Capture;
+use portolan::net::{
+    Connection, Context, Handler, Join, Listener, Session, Stream, Until, echo, serve_datagrams,
+};
+use portolan::relay::{Broadcast, Carry, End, Exec, Framing, Messages, Running, Talk};
+use portolan::{Endpoint, Error, Kind, Scheme, Timeouts};
 use tokio_util::sync::CancellationToken;
 
 use super::serve::Entrance;
 use super::signals::Signals;
 use super::stdio::Stdio;
-use super::{descriptors, models};
+use super::{capture, descriptors, models};
 use crate::args::applies::Given;
 use crate::args::listen::{ListenArgs, Model};
 use crate::console::Console;
@@ -28,37 +31,48 @@ pub async fn run(args: &ListenArgs, given: &Given, console: &Console) -> Result<
     given.check(&BTreeSet::from([scheme]))?;
     given.check_serving(scheme)?;
     check(args, given)?;
+    let console = &args.pcap.console(console);
     let service = Service::new(args, console)?;
     let mut signals = Signals::catch()?;
     descriptors::raise();
-    let entrance = entrance(args, console);
-    let mut listener = entrance.listen().await?;
-    if let Service::Stdio(_) = &service {
-        listener = match args.serve.max_conns {
-            None => listener.with_limit(1),
-            Some(_) => listener.with_max_connections(1),
-        };
-    }
-    let url = listener.local_url();
-    let theirs = matches!(service, Service::Stdio(_));
+    let capture = args.pcap.start(console, &mut signals).await?;
+    let entrance = entrance(args, capture.clone(), console);
     let shutdown = async {
         tokio::select! {
             () = signals.next() => {}
             () = service.failing() => {}
         }
     };
-    let workers = listener.share(args.workers)?;
-    entrance.announce(&url, theirs)?;
-    match args.model {
-        Model::Threads => {
-            let handler = Threads::new(blocking_echo);
-            models::serve(workers, args.model, handler, shutdown).await?;
-        }
-        Model::Async | Model::EventLoop => {
-            models::serve(workers, args.model, service.clone(), shutdown).await?;
+    if entrance.is_for_datagrams() {
+        let (sessions, url) = entrance.sessions().await?;
+        entrance.announce(&url, service.has_stdout())?;
+        serve_datagrams(sessions, service.clone(), shutdown).await;
+    } else {
+        let listener = listener(&entrance, &service).await?;
+        let url = listener.local_url();
+        let workers = listener.share(args.workers)?;
+        entrance.announce(&url, service.has_stdout())?;
+        match args.model {
+            Model::Threads => {
+                let handler = Threads::new(blocking_echo);
+                models::serve(workers, args.model, handler, shutdown).await?;
+            }
+            Model::Async | Model::EventLoop => {
+                models::serve(workers, args.model, service.clone(), shutdown).await?;
+            }
         }
     }
+    capture::finish(capture, console, &mut signals).await;
     service.failure().map_or(Ok(Exit::DONE), Err)
+}
+
+async fn listener(entrance: &Entrance<'_>, service: &Service) -> Result<Listener, Error> {
+    let listener = entrance.listen().await?;
+    Ok(match (service, entrance.args.max_conns) {
+        (Service::Stdio(_), None) => listener.with_limit(1),
+        (Service::Stdio(_), Some(_)) => listener.with_max_connections(1),
+        _ => listener,
+    })
 }
 
 /// Looks at flags that only make sense together.
@@ -71,11 +85,18 @@ fn check(args: &ListenArgs, given: &Given) -> Result<(), Error> {
             "--{flag} is for stdin and stdout, which --echo, --exec and --broadcast leave alone"
         ));
     }
-    if args.model == Model::Threads && !args.echo {
-        return refuse("--model threads serves --echo only".to_owned());
+    if is_stdio {
+        args.pcap.leave_stdout("the peer")?;
     }
-    if args.model == Model::Threads && !args.serve.fault.fault.is_empty() {
+    let is_threads = args.model == Model::Threads;
+    if is_threads && (!args.echo || args.url.scheme() == Scheme::Udp) {
+        return refuse("--model threads serves --echo over streams only".to_owned());
+    }
+    if is_threads && !args.serve.fault.fault.is_empty() {
         return refuse("--fault needs --model async or event-loop".to_owned());
+    }
+    if is_threads && args.pcap.pcap.is_some() {
+        return refuse("--pcap needs --model async or event-loop".to_owned());
     }
     if args.serve.once && args.workers > 1 {
         return refuse("--once needs one worker".to_owned());
@@ -86,7 +107,11 @@ fn check(args: &ListenArgs, given: &Given) -> Result<(), Error> {
     Ok(())
 }
 
-fn entrance<'a>(args: &'a ListenArgs, console: &'a Console) -> Entrance<'a> {
+fn entrance<'a>(
+    args: &'a ListenArgs,
+    capture: Option<Capture>,
+    console: &'a Console,
+) -> Entrance<'a> {
     let limit = |limit: Duration| Some(limit).filter(|limit| !limit.is_zero());
     Entrance {
         args: &args.serve,
@@ -98,6 +123,7 @@ fn entrance<'a>(args: &'a ListenArgs, console: &'a Console) -> Entrance<'a> {
         },
         is_behind_proxy: args.proxy_protocol.is_some(),
         cert: args.cert.clone().map(|cert| (cert, args.key.clone())),
+        capture,
         console,
     }
 }
@@ -127,8 +153,10 @@ impl Service {
         if args.broadcast {
             return Ok(Self::Broadcast(Broadcast::new()));
         }
+        let stdio = Stdio::new(&args.stdio, console);
         Ok(Self::Stdio(Arc::new(Desk {
-            stdio: Stdio::new(&args.stdio, console),
+            talk: Talk::new(Stream::boxed(stdio.clone()), args.stdio.framing()),
+            stdio,
             until: if args.stdio.send_only { Until::Near } else { Until::Far },
             framing: args.stdio.framing(),
             failure: Mutex::default(),
@@ -161,6 +189,11 @@ impl Service {
         }
     }
 
+    /// Whether stdout is for what peers say.
+    const fn has_stdout(&self) -> bool {
+        matches!(self, Self::Stdio(_))
+    }
+
     /// Waits until stdin or stdout fails.
     async fn failing(&self) {
         match self {
@@ -185,9 +218,20 @@ impl Handler for Service {
     }
 }
 
-/// Stdin and stdout, and who speaks with them: one peer at a time.
+impl Handler<Session> for Service {
+    async fn handle(&self, session: Session, cx: Context) -> Result<(), Error> {
+        if let Self::Stdio(desk) = self {
+            return desk.note_failure(desk.talk.handle(session, cx).await);
+        }
+        let peer = session.peer().clone();
+        self.attend(End::Messages(Messages::Session(session)), &peer, None, &cx).await
+    }
+}
+
+/// Stdin and stdout, and who speaks with them: over streams one peer at a time, by datagrams all.
 struct Desk {
     stdio: Stdio,
+    talk: Talk,
     until: Until,
     framing: Framing,
     failure: Mutex<Option<Error>>,
@@ -198,11 +242,16 @@ impl Desk {
     async fn attend(&self, peer: End, cx: &Context) -> Result<(), Error> {
         let near = End::Stream(Stream::boxed(self.stdio.reopened()));
         let carried = carry(self.until, self.framing).join(near, peer, cx).await;
+        self.note_failure(carried.map(drop))
+    }
+
+    /// Keeps what went wrong here, and not with the peer: it ends the verb.
+    fn note_failure(&self, result: Result<(), Error>) -> Result<(), Error> {
         if let Some(error) = self.stdio.failure() {
             *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
             self.failing.cancel();
         }
-        carried.map(drop)
+        result
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the verbs do: each calls an engine and hands its report to the console.
 
+pub mod capture;
 pub mod completions;
 pub mod connect;
 mod connections;

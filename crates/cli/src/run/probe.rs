@@ -8,13 +8,14 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use portolan::lab::Lab;
 use portolan::net::Observer;
+use portolan::net::pcap::Capture;
 use portolan::net::proxy::Proxies;
 use portolan::probe::{Expectation, Prober, Report, Target, schemes as schemes_known};
 use portolan::{Error, Kind, Scheme};
 
 use super::metrics::Metrics;
 use super::signals::Signals;
-use super::{descriptors, targets};
+use super::{capture, descriptors, targets};
 use crate::args::applies::{Given, misfit, speaks_tls};
 use crate::args::probe::ProbeArgs;
 use crate::console::Console;
@@ -34,11 +35,13 @@ const METRICS_INTERVAL: Duration = Duration::from_secs(15);
 /// What concerns the command as a whole, not one target of it.
 pub async fn run(args: &ProbeArgs, given: &Given, console: &Console) -> Result<Exit, Error> {
     args.dial.validate()?;
+    let console = &args.dial.pcap.console(console);
     let mut signals = Signals::catch()?;
     descriptors::raise();
+    let capture = args.dial.pcap.start(console, &mut signals).await?;
     let mut lab = None;
     let probing = async {
-        let rounds = prepare(args, given, console, &mut lab).await?;
+        let rounds = prepare(args, given, console, capture.clone(), &mut lab).await?;
         rounds.run(args).await
     };
     let exit = tokio::select! {
@@ -51,6 +54,7 @@ pub async fn run(args: &ProbeArgs, given: &Given, console: &Console) -> Result<E
             () = signals.next() => {}
         }
     }
+    capture::finish(capture, console, &mut signals).await;
     exit
 }
 
@@ -59,6 +63,7 @@ async fn prepare(
     args: &ProbeArgs,
     given: &Given,
     console: &Console,
+    capture: Option<Capture>,
     lab: &mut Option<Lab>,
 ) -> Result<Rounds, Error> {
     let expectations: Vec<_> = args.expect.iter().flat_map(|list| &list.0).cloned().collect();
@@ -67,7 +72,7 @@ async fn prepare(
     let schemes: BTreeSet<_> = targets.iter().map(|target| target.url.scheme()).collect();
     given.check(&schemes)?;
     check_expectations(&expectations, &schemes)?;
-    let mut dialer = args.dial.dialer()?;
+    let mut dialer = args.dial.dialer()?.with_capture(capture);
     if targets.is_empty() {
         let lab = lab.insert(Lab::builder().start().await?);
         targets = targets::of_lab(lab);

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use portolan::net::{Join, serve};
+use portolan::net::pcap::Capture;
+use portolan::net::{Join, serve, serve_datagrams};
 use portolan::relay::{Carry, Header, Relay};
 use portolan::{Error, Kind};
 
-use super::descriptors;
 use super::serve::Entrance;
 use super::signals::Signals;
+use super::{capture, descriptors};
 use crate::args::applies::Given;
 use crate::args::relay::{ProxyProtocol, RelayArgs};
 use crate::console::Console;
@@ -22,24 +23,34 @@ pub async fn run(args: &RelayArgs, given: &Given, console: &Console) -> Result<E
     args.dial.validate()?;
     given.check_serving(args.from.scheme())?;
     given.check(&BTreeSet::from([args.to.scheme()]))?;
-    let relay = relay(args).await?;
+    let console = &args.dial.pcap.console(console);
     let mut signals = Signals::catch()?;
     descriptors::raise();
+    let capture = args.dial.pcap.start(console, &mut signals).await?;
+    let relay = relay(args, capture.clone()).await?;
     let entrance = Entrance {
         args: &args.serve,
         url: &args.from,
         timeouts: args.dial.timeouts(None),
         is_behind_proxy: args.proxy_protocol.contains(&ProxyProtocol::Accept),
         cert: None,
+        capture: capture.clone(),
         console,
     };
-    let listener = entrance.listen().await?;
-    entrance.announce(&listener.local_url(), false)?;
-    serve(listener, relay, signals.next()).await;
+    if entrance.is_for_datagrams() {
+        let (sessions, url) = entrance.sessions().await?;
+        entrance.announce(&url, false)?;
+        serve_datagrams(sessions, relay, signals.next()).await;
+    } else {
+        let listener = entrance.listen().await?;
+        entrance.announce(&listener.local_url(), false)?;
+        serve(listener, relay, signals.next()).await;
+    }
+    capture::finish(capture, console, &mut signals).await;
     Ok(Exit::DONE)
 }
 
-async fn relay(args: &RelayArgs) -> Result<Relay, Error> {
+async fn relay(args: &RelayArgs, capture: Option<Capture>) -> Result<Relay, Error> {
     let has = |way| args.proxy_protocol.contains(&way);
     let header = match (has(ProxyProtocol::Send), has(ProxyProtocol::SendV2)) {
         (true, true) => {
@@ -51,7 +62,7 @@ async fn relay(args: &RelayArgs) -> Result<Relay, Error> {
         (false, false) => None,
     };
     let carry = Carry { join: Join { rate: args.rate, ..Join::default() }, ..Carry::default() };
-    let dialer = args.dial.dialer_for(&args.to).await?;
+    let dialer = args.dial.dialer_for(&args.to).await?.with_capture(capture);
     let relay =
         Relay::new(args.to.clone(), dialer)?.with_carry(carry).with_retry(args.dial.retry());
     Ok(match header {

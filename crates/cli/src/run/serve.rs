@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use portolan::net::Listener;
 use portolan::net::fault::Plan;
+use portolan::net::pcap::Capture;
 use portolan::net::tls::{Identity, Server};
+use portolan::net::{Datagram, Listener, Sessions};
+use portolan::relay::End;
 use portolan::{Error, Kind, Timeouts, Transport, Url};
 use serde_json::json;
 
@@ -23,6 +25,7 @@ pub(super) struct Entrance<'a> {
     pub(super) is_behind_proxy: bool,
     /// The files of `--cert` and `--key`.
     pub(super) cert: Option<(PathBuf, Option<PathBuf>)>,
+    pub(super) capture: Option<Capture>,
     pub(super) console: &'a Console,
 }
 
@@ -32,10 +35,12 @@ impl Entrance<'_> {
     /// # Errors
     /// Those of [`Listener::bind`], and what is wrong with a flag.
     pub(super) async fn listen(&self) -> Result<Listener, Error> {
+        End::check(self.url.scheme())?;
         let plan = self.plan()?;
         let tls = self.tls().await?;
         let mut listener = Listener::bind(self.url)
             .await?
+            .with_capture(self.capture.clone())
             .with_timeouts(self.timeouts)
             .with_access(self.args.access())
             .with_observer(Connections::observer(None, self.console))
@@ -50,6 +55,35 @@ impl Entrance<'_> {
             listener = listener.with_proxy_protocol();
         }
         Ok(if self.args.once { listener.once() } else { listener })
+    }
+
+    /// Listens for datagrams: the sessions, and the URL at which they begin.
+    ///
+    /// # Errors
+    /// Those of [`Datagram::bind`], and what is wrong with a flag.
+    pub(super) async fn sessions(&self) -> Result<(Sessions, Url), Error> {
+        let plan = self.plan()?;
+        let socket = Datagram::bind(&self.url.endpoint()).await?.with_capture(self.capture.clone());
+        let local = socket.local_endpoint().map_err(|cause| {
+            Error::new(Kind::Connect, format!("could not listen on {}", self.url))
+                .with_source(cause)
+        })?;
+        let mut sessions = Sessions::from(socket)
+            .with_access(self.args.access())
+            .with_faults(plan)
+            .with_observer(Connections::observer(None, self.console));
+        if let Some(idle) = self.timeouts.idle {
+            sessions = sessions.with_idle(idle);
+        }
+        if let Some(count) = self.args.max_conns {
+            sessions = sessions.with_limit(count);
+        }
+        Ok((sessions, Url::from_endpoint(self.url.scheme(), &local)))
+    }
+
+    /// Whether what comes are datagrams, and not streams.
+    pub(super) fn is_for_datagrams(&self) -> bool {
+        self.url.scheme().transport() == Transport::Udp
     }
 
     /// Says where it listens: as data, unless stdout is for what the peers say.

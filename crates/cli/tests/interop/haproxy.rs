@@ -95,8 +95,7 @@ fn listen_knows_the_client_behind_haproxy() {
 #[test]
 fn a_command_knows_the_client_behind_haproxy() {
     let script = "sh -c 'echo $PORTOLAN_PEER_ADDR:$PORTOLAN_PEER_PORT'";
-    let (_live, url) =
-        serve(&["listen", "tcp:0", "--exec", script, "--proxy-protocol", "accept"]);
+    let (_live, url) = serve(&["listen", "tcp:0", "--exec", script, "--proxy-protocol", "accept"]);
     let proxy = in_front_of(&url, "send-proxy-v2");
     let (mut stream, address) = client(&proxy);
     let mut said = String::new();

@@ -1,5 +1,6 @@
 //! Real peers as judges of the real binary: nginx, haproxy, ncat, socat, `openssl s_client` and
-//! `s_server`, microsocks, tinyproxy, Python, and the kernel's own routes. Each test asserts how the command ends and what it says.
+//! `s_server`, microsocks, tinyproxy, Python, curl, tshark, and the kernel's own routes. Each test
+//! asserts how the command ends and what it says.
 //!
 //! `.ci/run` installs the peers and runs this with
 //! `cargo test -p portolan-cli --features interop --test interop`. A peer that is missing is a
@@ -13,6 +14,7 @@ mod http;
 mod namespace;
 mod ncat;
 mod openssl;
+mod pcap;
 mod peer;
 mod probe;
 mod proxy;

@@ -42,13 +42,10 @@ fn a_client_verifies_our_certificate() {
     let (ca, home) = (Authority::root("Interop Root"), tempfile::tempdir().unwrap());
     let between = ca.intermediate("Interop Between");
     let Files { chain, key, .. } = between.issue(NAME).with_chain(&between).write(home.path());
-    let identities =
-        [vec!["--tls".to_owned(), format!("{chain},{key}")], vec![
-            "--cert".to_owned(),
-            chain,
-            "--key".to_owned(),
-            key,
-        ]];
+    let identities = [
+        vec!["--tls".to_owned(), format!("{chain},{key}")],
+        vec!["--cert".to_owned(), chain, "--key".to_owned(), key],
+    ];
     for flags in identities {
         let flags: Vec<_> = flags.iter().map(String::as_str).collect();
         let (_live, url) = serve(&[&["listen", "tls:0", "--echo"], &flags[..]].concat());

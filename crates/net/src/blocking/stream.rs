@@ -50,10 +50,10 @@ impl Stream {
             StreamKind::Tcp(stream) => Kinds::socket(stream.into_std().map(Socket::Tcp), cx)?,
             StreamKind::Unix(stream) => Kinds::socket(stream.into_std().map(Socket::Unix), cx)?,
             StreamKind::Tls(stream) => Kinds::Tls(Box::new(Tls::from_async(*stream, cx)?)),
-            StreamKind::Other(_) => {
+            StreamKind::Tapped(_) | StreamKind::Other(_) => {
                 let what = "could not use blocking I/O on a stream that is no socket of its own";
                 return Err(Error::new(Kind::Usage, what).with_blame(Blame::Us).with_hint(
-                    "blocking I/O is for TCP, Unix sockets and TLS over them, without faults",
+                    "blocking I/O is for TCP, Unix sockets and TLS over them, without faults or capture",
                 ));
             }
         };

@@ -163,7 +163,9 @@ impl Faults {
         if !self.effects.concern_streams() && !resets {
             return stream;
         }
-        Stream::boxed(FaultyStream::new(stream, &self.effects, self.seed, self.reset.clone()))
+        let tap = stream.tap().cloned();
+        let faulty = FaultyStream::new(stream, &self.effects, self.seed, self.reset.clone());
+        Stream::boxed(faulty).over(tap)
     }
 
     /// What befalls each datagram that is sent to this peer.

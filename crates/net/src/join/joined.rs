@@ -71,7 +71,13 @@ impl<const N: usize> Joined<N> {
         let mut stopping = pin!(cx.stopping());
         let ended = poll_fn(|task| self.poll(task, stopping.as_mut())).await;
         match &ended {
-            Ok(()) => poll_fn(|task| Poll::Ready(self.say_goodbye(task))).await,
+            Ok(()) => {
+                poll_fn(|task| {
+                    self.say_goodbye(task);
+                    Poll::Ready(())
+                })
+                .await;
+            }
             Err(Failure::Idle(_)) => {}
             Err(Failure::Broken(broken)) => self.pass_on(broken),
         }

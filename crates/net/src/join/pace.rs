@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn twenty_pieces_a_second() {
         let second = Duration::from_secs(1);
-        assert_eq!(pass(1 << 20, second, 4096, Duration::ZERO).1, 20);
+        assert_eq!(pass(1_000_000, second, 4096, Duration::ZERO).1, 20);
         assert_eq!(pass(3, second, 4096, Duration::ZERO), (3, 3));
     }
 

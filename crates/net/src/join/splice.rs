@@ -80,3 +80,50 @@ impl Pipe {
 pub(super) fn is_unsupported(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    impl Pipe {
+        /// How many pipes this thread keeps.
+        pub(in crate::join) fn spare() -> usize {
+            SPARES.with_borrow(Vec::len)
+        }
+    }
+
+    #[test]
+    fn what_is_in_a_pipe_can_be_moved_on_or_copied_out() {
+        let (mut source, theirs) = UnixStream::pair().unwrap();
+        let (ours, mut sink) = UnixStream::pair().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let pipe = Pipe::take().unwrap();
+        let nothing = pipe.fill(&theirs, 100).unwrap_err();
+        assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+        source.write_all(b"ahoy there").unwrap();
+        assert_eq!(pipe.fill(&theirs, 100).unwrap(), 10);
+        assert_eq!(pipe.empty(&ours, 5).unwrap(), 5);
+        let mut moved = [0; 5];
+        sink.read_exact(&mut moved).unwrap();
+        assert_eq!((&moved, pipe.copy_out(5).unwrap()), (b"ahoy ", b"there".to_vec()));
+        drop(source);
+        assert_eq!(pipe.fill(&theirs, 100).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_thread_keeps_a_few_pipes() {
+        let pipes: Vec<_> = (0..SPARE + 4).map(|_| Pipe::take().unwrap()).collect();
+        pipes.into_iter().for_each(Pipe::give_back);
+        assert_eq!(Pipe::spare(), SPARE);
+    }
+
+    #[test]
+    fn a_file_cannot_be_spliced_to_everything() {
+        let pipe = Pipe::take().unwrap();
+        let directory = std::fs::File::open("/").unwrap();
+        assert!(is_unsupported(&pipe.fill(&directory, 1).unwrap_err()));
+    }
+}

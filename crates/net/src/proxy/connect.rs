@@ -98,8 +98,10 @@ pub(super) async fn tunnel(
         200..300 if rest.is_empty() => Ok(stream),
         200..300 => {
             // The target spoke first, and its words came along with the head.
+            let tap = stream.tap().cloned();
             let (reader, writer) = tokio::io::split(stream);
-            Ok(Stream::boxed(tokio::io::join(Cursor::new(rest).chain(reader), writer)))
+            let rejoined = tokio::io::join(Cursor::new(rest).chain(reader), writer);
+            Ok(Stream::boxed(rejoined).over(tap))
         }
         // tinyproxy answers a wrong login with 401, where 407 belongs.
         401 | 407 => Err(ProxyError::Login),

@@ -13,11 +13,12 @@ use tokio_rustls::{TlsConnector, TlsStream};
 use super::danger::Unverified;
 use super::handshake::{End, failure};
 use super::info::report_certificate;
-use super::key_log::KeyLog;
+use super::key_log::{CapturedKeyLog, KeyLog};
 use super::pem::Roots;
 use super::verify::{Trust, Verifier};
 use super::version::Versions;
 use super::{Identity, Info, Pin, Untrusted, Version, provider};
+use crate::pcap::Tap;
 use crate::{Context, Stream};
 
 /// The longest name of an application protocol (RFC 7301 section 3.1).
@@ -228,7 +229,13 @@ impl Tls {
         let name = server_name(host)?;
         let alpn = self.offered_alpn()?;
         let engine = self.engine.get_or_try_init(|| self.build()).await?;
-        let connector = TlsConnector::from(engine.config.clone());
+        let mut config = engine.config.clone();
+        let hold = stream.tap().and_then(Tap::hold);
+        if let Some(hold) = &hold {
+            let config = Arc::make_mut(&mut config);
+            config.key_log = CapturedKeyLog::new(hold.tap(), &config.key_log);
+        }
+        let connector = TlsConnector::from(config);
         let connected = connector.with_alpn(alpn).connect(name.clone(), stream).await;
         let stream = connected.map_err(|error| {
             let end =

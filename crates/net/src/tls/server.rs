@@ -13,10 +13,12 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::handshake::{End, failure};
 use super::info::report_certificate;
+use super::key_log::CapturedKeyLog;
 use super::pem::Roots;
 use super::verify::ClientVerifier;
 use super::version::Versions;
 use super::{Identity, Info, Untrusted, Version, provider};
+use crate::pcap::Tap;
 use crate::{Context, Stream};
 
 /// How a server speaks TLS. Cheap to clone.
@@ -117,8 +119,13 @@ impl Server {
     }
 
     async fn handshake(&self, stream: Stream, cx: &Context) -> Result<(Stream, Info), Error> {
-        let config = self.config.get_or_try_init(|| async { self.build() }).await?;
-        let accepted = TlsAcceptor::from(config.clone()).accept(stream).await;
+        let mut config = self.config.get_or_try_init(|| async { self.build() }).await?.clone();
+        let hold = stream.tap().and_then(Tap::hold);
+        if let Some(hold) = &hold {
+            let config = Arc::make_mut(&mut config);
+            config.key_log = CapturedKeyLog::new(hold.tap(), &config.key_log);
+        }
+        let accepted = TlsAcceptor::from(config).accept(stream).await;
         let stream = accepted.map_err(|error| {
             let error = failure(error, End::Server, "the client");
             if let Some(untrusted) = error.find::<Untrusted>() {
