@@ -409,9 +409,10 @@ fn one_peer_at_a_time_has_the_terminal() {
     drop(first);
     assert_eq!(live.line(), "second");
     feed.write_all(b"to the second").unwrap();
-    drop(feed);
+    second.read_exact(&mut heard).unwrap();
+    assert_eq!(heard, *b"to the second");
     second.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(rest(second).unwrap(), b"to the second");
+    assert_eq!(rest(second).unwrap(), b"");
     live.signal(Signal::INT);
     assert_eq!(live.end().code, Some(0));
 }
