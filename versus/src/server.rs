@@ -13,8 +13,7 @@ const START: Duration = Duration::from_secs(10);
 /// A server that runs for as long as this lives.
 pub(crate) struct Server {
     process: Child,
-    /// Where it listens.
-    pub(crate) address: SocketAddr,
+    address: SocketAddr,
 }
 
 impl Server {
@@ -43,6 +42,11 @@ impl Server {
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(server)
+    }
+
+    /// Where it listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The memory that the process holds, in bytes: its resident set (proc(5)).

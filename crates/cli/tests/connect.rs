@@ -7,6 +7,7 @@ mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, UdpSocket};
+use std::process::Stdio;
 use std::sync::mpsc;
 use std::thread;
 
@@ -51,9 +52,9 @@ fn the_end_of_the_input_is_told_and_the_answer_awaited() {
 fn it_ends_when_the_peer_does_whatever_the_input() {
     let port = peer(|mut stream| stream.write_all(b"goodbye\n"));
     let mut command = Portolan::new().command(&["connect", &format!("tcp:{port}")]);
-    let (_reader, input) = std::io::pipe().unwrap();
     // An input that never ends, since its other end stays open.
-    let run = command.stdin(_reader).output().unwrap();
+    let (stdin, input) = std::io::pipe().unwrap();
+    let run = command.stdin(stdin).output().unwrap();
     drop(input);
     assert_eq!(Run::from(run).done(), "goodbye\n");
 }
@@ -188,29 +189,30 @@ fn silence_ends_in_time() {
 
 #[test]
 fn it_connects_again_until_the_input_has_ended() {
-    let (count, seen) = mpsc::channel();
-    let port = peer(move |mut stream| {
-        let mut line = String::new();
-        BufReader::new(stream.try_clone()?).read_line(&mut line)?;
-        count.send(line.clone()).map_err(std::io::Error::other)?;
-        stream.write_all(line.as_bytes())
-    });
-    let url = format!("tcp:{port}");
-    let portolan = Portolan::new();
-    let mut command =
-        portolan.command(&["connect", &url, "--reconnect", "--retry-backoff", "10ms"]);
-    let (stdin, mut input) = std::io::pipe().unwrap();
-    let child = command.stdin(stdin).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    drop(command);
-    let said = thread::spawn(move || {
-        for line in ["one\n", "two\n", "three\n"] {
-            input.write_all(line.as_bytes()).unwrap();
-            assert_eq!(seen.recv().unwrap(), line);
+    let (arrived, arrivals) = mpsc::channel();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("tcp://{}", listener.local_addr().unwrap());
+    let server = thread::spawn(move || {
+        // The first two are sent away; the third one is heard.
+        for _ in 0..2 {
+            drop(listener.accept().unwrap());
         }
+        let (mut stream, _) = listener.accept().unwrap();
+        arrived.send(()).unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        stream.write_all(said.as_bytes()).unwrap();
     });
+    let portolan = Portolan::new();
+    let args = ["connect", &url, "--reconnect", "--retry-backoff", "10ms"];
+    let (stdin, mut input) = std::io::pipe().unwrap();
+    let child = portolan.command(&args).stdin(stdin).stdout(Stdio::piped()).spawn().unwrap();
+    arrivals.recv().unwrap();
+    input.write_all(b"at last").unwrap();
+    drop(input);
     let output = child.wait_with_output().unwrap();
-    said.join().unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "one\ntwo\nthree\n");
+    server.join().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "at last");
     assert_eq!(output.status.code(), Some(0));
 }
 

@@ -241,7 +241,7 @@ fn one_connection_more_than_allowed_is_sent_away_in_order() {
         let second = dial(&url);
         let peer = second.local_addr().unwrap().to_string();
         assert_eq!(rest(second).unwrap(), b"", "{verb:?}");
-        let refused = live.event("refused");
+        let refused = live.event("refuse");
         assert_eq!(refused["peer"], *peer);
         assert!(!refused["reason"].as_str().unwrap().is_empty());
         // The first is not disturbed, and leaves its place to the next.
@@ -275,7 +275,7 @@ fn who_is_not_welcome_is_sent_away() {
     for flags in [["--deny", "127.0.0.0/8"], ["--allow", "10.0.0.0/8"]] {
         let (mut live, url) = serve(&[&["listen", "tcp:0", "--echo"], &flags[..]].concat());
         assert_eq!(rest(dial(&url)).unwrap(), b"", "{flags:?}");
-        live.event("refused");
+        live.event("refuse");
     }
     let flags = ["--allow", "127.0.0.0/8", "--deny", "10.0.0.0/8"];
     let (_live, url) = serve(&[&["listen", "tcp:0", "--echo"], &flags[..]].concat());
@@ -409,9 +409,10 @@ fn one_peer_at_a_time_has_the_terminal() {
     drop(first);
     assert_eq!(live.line(), "second");
     feed.write_all(b"to the second").unwrap();
-    drop(feed);
+    second.read_exact(&mut heard).unwrap();
+    assert_eq!(heard, *b"to the second");
     second.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(rest(second).unwrap(), b"to the second");
+    assert_eq!(rest(second).unwrap(), b"");
     live.signal(Signal::INT);
     assert_eq!(live.end().code, Some(0));
 }

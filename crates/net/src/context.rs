@@ -49,7 +49,7 @@ impl Observer for Recorder {
 pub struct Context {
     timeouts: Timeouts,
     deadline: Deadline,
-    observers: Vec<Arc<dyn Observer>>,
+    observers: Arc<[Arc<dyn Observer>]>,
     stopping: CancellationToken,
 }
 
@@ -60,7 +60,7 @@ impl Context {
         Self {
             timeouts,
             deadline: Deadline::after_limit(now(), timeouts.operation),
-            observers: Vec::new(),
+            observers: Arc::default(),
             stopping: CancellationToken::new(),
         }
     }
@@ -68,7 +68,7 @@ impl Context {
     /// Adds an observer.
     #[must_use]
     pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
-        self.observers.push(observer);
+        self.observers = self.observers.iter().cloned().chain([observer]).collect();
         self
     }
 
@@ -112,14 +112,14 @@ impl Context {
 
     /// Whether there are observers: what is costly to tell need not be made for nobody.
     #[must_use]
-    pub const fn is_observed(&self) -> bool {
+    pub fn is_observed(&self) -> bool {
         !self.observers.is_empty()
     }
 
     /// Tells the observers.
     pub fn observe(&self, event: &Event) {
         let at = now();
-        for observer in &self.observers {
+        for observer in self.observers.iter() {
             observer.observe(at, event);
         }
     }

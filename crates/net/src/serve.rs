@@ -2,12 +2,18 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Instant;
 
-use portolan_core::{Error, Event, Timeouts};
+use portolan_core::{Endpoint, Error, Event, Timeouts};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Connection, Context, Incoming, Listener, now};
+use crate::{Connection, Context, Incoming, Listener, Meter, now};
+
+/// Why a connection was closed whose handler did not get to its end: it panicked, or went on beyond
+/// the drain limit.
+const BROKEN_OFF: &str = "the connection was broken off";
 
 /// What a server does with a connection, or with a [`Session`](crate::Session) of datagrams.
 ///
@@ -85,37 +91,141 @@ pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Fut
     Context::new(Timeouts::default()).limited(Some(drain)).until_deadline(all).await;
 }
 
-async fn attend(mut incoming: Incoming, handler: Arc<impl Handler>, cx: Context) {
-    let started = now();
-    let meter = incoming.meter();
-    let admitted = tokio::select! {
-        admitted = incoming.admit(&cx) => admitted,
-        () = cx.stopping() => return,
-    };
-    if matches!(admitted, Ok(false)) {
-        return;
-    }
-    let _slot = incoming.take_slot();
-    let (peer, via) = (incoming.peer().clone(), incoming.via().cloned());
-    cx.observe(&Event::Opened { peer: peer.clone(), via: via.clone() });
-    let established = match admitted {
-        Ok(_) => tokio::select! {
-            established = incoming.establish(&cx) => established,
-            () = cx.stopping() => Ok(None),
-        },
-        Err(error) => Err(error),
-    };
+/// Accompanies a connection from its accept to its end.
+async fn attend(incoming: Incoming, handler: Arc<impl Handler>, cx: Context) {
+    // Boxed, so that an established connection does not hold the room that establishing it takes.
+    let Some((mut visit, established)) = Box::pin(establish(incoming, &cx)).await else { return };
     let result = match established {
         Ok(Some(connection)) => handler.handle(connection, cx.clone()).await,
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
-    cx.observe(&Event::Closed {
-        peer,
-        via,
-        bytes_in: meter.read(),
-        bytes_out: meter.written(),
-        elapsed: now().saturating_duration_since(started),
-        failure: result.err().map(|error| format!("{error:#}")),
-    });
+    visit.failure = result.err().map(|error| format!("{error:#}"));
+}
+
+/// Lets a peer in, and makes its connection usable; `None` where it was not let in.
+async fn establish(
+    mut incoming: Incoming,
+    cx: &Context,
+) -> Option<(Visit<'_>, Result<Option<Connection>, Error>)> {
+    let accepted = now();
+    let admitted = tokio::select! {
+        admitted = incoming.admit(cx) => admitted,
+        () = cx.stopping() => return None,
+    };
+    if matches!(admitted, Ok(false)) {
+        return None;
+    }
+    let visit = Visit::begin(&mut incoming, accepted, cx);
+    let established = match admitted {
+        Ok(_) => tokio::select! {
+            established = incoming.establish(cx) => established,
+            () = cx.stopping() => Ok(None),
+        },
+        Err(error) => Err(error),
+    };
+    Some((visit, established))
+}
+
+/// A connection of which the observers know: they see that it opens, and when this is dropped that
+/// it is closed.
+struct Visit<'a> {
+    peer: Endpoint,
+    via: Option<Endpoint>,
+    accepted: Instant,
+    meter: Arc<Meter>,
+    _slot: Option<OwnedSemaphorePermit>,
+    /// What ended it, where it is not a plain close: until it has ended, that it is broken off.
+    failure: Option<String>,
+    cx: &'a Context,
+}
+
+impl<'a> Visit<'a> {
+    fn begin(incoming: &mut Incoming, accepted: Instant, cx: &'a Context) -> Self {
+        let visit = Self {
+            peer: incoming.peer().clone(),
+            via: incoming.via().cloned(),
+            accepted,
+            meter: incoming.meter(),
+            _slot: incoming.take_slot(),
+            failure: Some(BROKEN_OFF.to_owned()),
+            cx,
+        };
+        cx.observe(&Event::Opened { peer: visit.peer.clone(), via: visit.via.clone() });
+        visit
+    }
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        self.cx.observe(&Event::Closed {
+            peer: self.peer.clone(),
+            via: self.via.clone(),
+            bytes_in: self.meter.read(),
+            bytes_out: self.meter.written(),
+            elapsed: now().saturating_duration_since(self.accepted),
+            failure: self.failure.take(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use tokio::sync::{mpsc, oneshot};
+
+    use super::*;
+    use crate::{Dialer, Observer};
+
+    /// Passes on why connections were closed.
+    struct Ends(mpsc::UnboundedSender<Option<String>>);
+
+    impl Observer for Ends {
+        fn observe(&self, _at: Instant, event: &Event) {
+            if let Event::Closed { failure, .. } = event {
+                let _ = self.0.send(failure.clone());
+            }
+        }
+    }
+
+    async fn observed() -> (Listener, mpsc::UnboundedReceiver<Option<String>>) {
+        let (sender, ends) = mpsc::unbounded_channel();
+        let listener = Listener::bind(&"tcp:0".parse().unwrap()).await.unwrap();
+        (listener.with_observer(Arc::new(Ends(sender))), ends)
+    }
+
+    async fn dial(listener: &Listener) -> Connection {
+        let cx = Context::new(Timeouts::default());
+        Dialer::new().dial(&listener.local_url().endpoint(), &cx).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_a_handler_ends_its_connection() {
+        let (listener, mut ends) = observed().await;
+        let _peer = dial(&listener).await;
+        let handler = |_: Connection, _: Context| async { panic!("as the test wants") };
+        let server = tokio::spawn(serve(listener, handler, pending()));
+        assert_eq!(ends.recv().await.unwrap().unwrap(), BROKEN_OFF);
+        server.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_goes_on_beyond_the_drain_limit_is_broken_off() {
+        let (listener, mut ends) = observed().await;
+        let listener = listener.with_drain(Duration::from_secs(3));
+        let _peer = dial(&listener).await;
+        let (ready, is_ready) = oneshot::channel();
+        let ready = Mutex::new(Some(ready));
+        let handler = move |_: Connection, _: Context| {
+            ready.lock().unwrap().take().map(|ready| ready.send(()));
+            pending()
+        };
+        let started = now();
+        serve(listener, handler, async { is_ready.await.unwrap() }).await;
+        assert_eq!(now() - started, Duration::from_secs(3));
+        assert_eq!(ends.recv().await.unwrap().unwrap(), BROKEN_OFF);
+    }
 }

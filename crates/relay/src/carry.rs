@@ -76,7 +76,9 @@ impl Carry {
                     let count = read.map_err(lost)?.unwrap_or_default();
                     let mut whole = cutter.cut(&piece[..count]).map_err(unfit)?;
                     is_over = count == 0;
-                    whole.extend(cutter.finish().filter(|_| is_over));
+                    if is_over {
+                        whole.extend(cutter.finish());
+                    }
                     for message in whole {
                         messages.send(&message).await.map_err(|cause| refused(&messages, cause))?;
                         carried.there += message.len() as u64;

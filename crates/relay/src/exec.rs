@@ -14,6 +14,8 @@ use tokio::process::{Child, Command};
 
 /// How long a command may go on after its connection has ended.
 const GRACE: Duration = Duration::from_secs(2);
+/// Where programs are looked for without the variable PATH, as execvp(3) does.
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// A command line: a program and its arguments, as a shell would split them. There is no shell:
 /// `sh -c '…'` asks for one.
@@ -145,9 +147,8 @@ fn candidates(program: &str, path: Option<&OsStr>) -> Vec<PathBuf> {
     if program.contains('/') {
         return vec![PathBuf::from(program)];
     }
-    let dirs = path.map(|path| std::env::split_paths(path).collect()).unwrap_or_default();
-    let dirs: Vec<PathBuf> = dirs;
-    dirs.into_iter().map(|dir| dir.join(program)).collect()
+    let path = path.unwrap_or(OsStr::new(DEFAULT_PATH));
+    std::env::split_paths(path).map(|dir| dir.join(program)).collect()
 }
 
 fn is_executable(path: &Path) -> bool {

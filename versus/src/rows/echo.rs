@@ -62,7 +62,7 @@ pub(super) struct Echo {
 
 impl Echo {
     pub(super) fn start(&self) -> anyhow::Result<Server> {
-        Server::start(&self.command)
+        Server::start(|address| Ok((self.command)(address)))
     }
 
     /// Measures the echoes of one server, which serves all rounds.
@@ -127,7 +127,8 @@ pub(super) fn asyncio() -> anyhow::Result<Echo> {
     python("asyncio", "echo_streams.py")
 }
 
-fn selectors() -> anyhow::Result<Echo> {
+/// Python's own loop over readiness.
+pub(super) fn selectors() -> anyhow::Result<Echo> {
     python("selectors", "echo_selectors.py")
 }
 

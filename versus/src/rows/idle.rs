@@ -20,6 +20,7 @@ pub(crate) const MEMORY: Row = Row {
         || memory(echo::portolan("async")?),
         || memory(echo::uvloop()?),
         || memory(echo::asyncio()?),
+        || memory(echo::selectors()?),
         || memory(echo::threads()?),
     ],
 };

@@ -82,7 +82,7 @@ fn haproxy(load: Load) -> anyhow::Result<Side> {
     let config = tempfile::NamedTempFile::new()?;
     side("haproxy", &program, load, |from, to| {
         let text = format!(
-            "global\n  nbthread 2\n  maxconn 20000\n\
+            "global\n  nbthread 2\n\
              defaults\n  mode tcp\n  option splice-auto\n\
              \x20 timeout connect 10s\n  timeout client 1m\n  timeout server 1m\n\
              listen relay\n  bind {from}\n  server target {to}\n"
@@ -118,6 +118,6 @@ fn side(
     let target = Target::bind()?;
     let to = target.address()?;
     let server = Server::start(|from| command(from, to))?;
-    let work = move || load(&target, server.address);
+    let work = move || load(&target, server.address());
     Ok(Side { name, version: program.version.clone(), work: Box::new(work) })
 }

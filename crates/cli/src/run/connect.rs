@@ -30,6 +30,7 @@ const GOOD: Duration = Duration::from_secs(10);
 /// What kept it from connecting, or broke the connection.
 pub async fn run(args: &ConnectArgs, given: &Given, console: &Console) -> Result<Exit, Error> {
     args.dial.validate()?;
+    End::check(args.url.scheme())?;
     given.check(&BTreeSet::from([args.url.scheme()]))?;
     match &args.exec {
         Some(exec) => exec.check()?,

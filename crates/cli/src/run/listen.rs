@@ -29,6 +29,7 @@ use crate::exit::Exit;
 /// What kept it from starting, or what went wrong with stdin or stdout.
 pub async fn run(args: &ListenArgs, given: &Given, console: &Console) -> Result<Exit, Error> {
     let scheme = args.url.scheme();
+    End::check(scheme)?;
     given.check(&BTreeSet::from([scheme]))?;
     given.check_serving(scheme)?;
     check(args, given)?;

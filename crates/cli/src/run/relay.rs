@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use portolan::net::pcap::Capture;
 use portolan::net::{Join, serve, serve_datagrams};
-use portolan::relay::{Carry, Header, Relay};
+use portolan::relay::{Carry, End, Header, Relay};
 use portolan::{Error, Kind};
 
 use super::capture::captured;
@@ -22,6 +22,8 @@ use crate::exit::Exit;
 /// What kept it from starting.
 pub async fn run(args: &RelayArgs, given: &Given, console: &Console) -> Result<Exit, Error> {
     args.dial.validate()?;
+    End::check(args.from.scheme())?;
+    End::check(args.to.scheme())?;
     given.check_serving(args.from.scheme())?;
     given.check(&BTreeSet::from([args.to.scheme()]))?;
     captured(&args.dial.pcap, console, async |capture, console| carry(args, capture, console).await)

@@ -6,7 +6,6 @@ use portolan::net::fault::Plan;
 use portolan::net::pcap::Capture;
 use portolan::net::tls::{Identity, Server};
 use portolan::net::{Datagram, Listener, Sessions};
-use portolan::relay::End;
 use portolan::{Error, Kind, Timeouts, Transport, Url};
 use serde_json::json;
 
@@ -35,7 +34,6 @@ impl Entrance<'_> {
     /// # Errors
     /// Those of [`Listener::bind`], and what is wrong with a flag.
     pub(super) async fn listen(&self) -> Result<Listener, Error> {
-        End::check(self.url.scheme())?;
         let plan = self.plan()?;
         let tls = self.tls().await?;
         let mut listener = Listener::bind(self.url)

@@ -110,7 +110,7 @@ fn who_is_behind_haproxy_can_be_denied() {
     let proxy = in_front_of(&url, "send-proxy-v2");
     let (mut stream, address) = client(&proxy);
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
-    event_of(&mut live, "refused", &address);
+    event_of(&mut live, "refuse", &address);
 }
 
 #[test]

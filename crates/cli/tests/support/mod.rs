@@ -7,6 +7,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use portolan::lab::{Builder, Lab};
 use rustix::process::{Pid, Signal, kill_process};
@@ -223,9 +224,11 @@ impl Drop for Live {
     }
 }
 
-/// A bare socket that is connected to the server at a URL.
+/// A bare socket that is connected to the server at a URL, and does not wait for ever.
 pub(crate) fn dial(url: &str) -> TcpStream {
-    TcpStream::connect(url.split_once("://").unwrap().1).unwrap()
+    let stream = TcpStream::connect(url.split_once("://").unwrap().1).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream
 }
 
 /// What comes back when `said` is sent to an echo server.

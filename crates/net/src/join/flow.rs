@@ -34,6 +34,8 @@ pub(super) struct Flow {
     is_big: bool,
     is_flushed: bool,
     has_ended: bool,
+    /// Whether the end came without TLS's goodbye.
+    is_cut: bool,
     pace: Option<Box<Pace>>,
     /// When the pace lets more pass, where nothing but that is waited for.
     paused_until: Option<Instant>,
@@ -52,6 +54,11 @@ pub(super) struct Break {
     pub(super) cause: io::Error,
 }
 
+/// Why what came may not be all.
+#[derive(Debug, thiserror::Error)]
+#[error("it ended without TLS's close_notify, so that more may have been cut off")]
+struct Cut;
+
 impl Flow {
     pub(super) fn new(streams: &[Stream], from: usize, to: usize, rate: Option<u64>) -> Self {
         Self {
@@ -63,6 +70,7 @@ impl Flow {
             is_big: false,
             is_flushed: true,
             has_ended: false,
+            is_cut: false,
             pace: rate.map(|rate| Box::new(Pace::new(rate, now()))),
             paused_until: None,
         }
@@ -81,6 +89,12 @@ impl Flow {
     /// Whether the source has said all.
     pub(super) const fn has_ended(&self) -> bool {
         self.has_ended
+    }
+
+    /// How the source broke, where it has said all but not that this is all.
+    pub(super) fn cut(&self) -> Option<Break> {
+        let cause = || io::Error::new(io::ErrorKind::UnexpectedEof, Cut);
+        self.is_cut.then(|| Break { stream: self.from, cause: cause() })
     }
 
     /// When to poll again, if nothing else asks for it before.
@@ -156,7 +170,15 @@ impl Flow {
             }
         };
         self.paused_until = None;
-        Ok(match self.poll_read(cx, streams, limit)? {
+        let read = match self.poll_read(cx, streams, limit) {
+            // Many programs half-close TLS by half-closing TCP, and wait for an answer.
+            Err(broken) if broken.cause.kind() == io::ErrorKind::UnexpectedEof => {
+                self.is_cut = true;
+                Poll::Ready(0)
+            }
+            read => read?,
+        };
+        Ok(match read {
             Poll::Pending => Poll::Pending,
             Poll::Ready(count) => {
                 coop.made_progress();

@@ -132,7 +132,7 @@ impl<const N: usize> Joined<N> {
             if let Some(broken) = self.broken.take() {
                 let is_closed = self.has_said_all(broken.stream)
                     || broken.cause.kind() == io::ErrorKind::BrokenPipe;
-                return Some(if is_closed { Ok(()) } else { Err(Failure::Broken(broken)) });
+                return Some(if is_closed { self.end() } else { Err(Failure::Broken(broken)) });
             }
             if self.is_stopping && now() >= self.moved_at + QUIET {
                 return Some(Ok(()));
@@ -142,10 +142,15 @@ impl<const N: usize> Joined<N> {
             || self.until == Until::Far && self.has_finished[N - 1]
             || self.over_at.is_some_and(|at| now() >= at);
         if is_over {
-            return Some(Ok(()));
+            return Some(self.end());
         }
         let limit = self.idle?;
         (now() >= self.moved_at + limit).then_some(Err(Failure::Idle(limit)))
+    }
+
+    /// How it ends when all was said: well, unless it may not be all.
+    fn end(&self) -> Result<(), Failure> {
+        self.flows.iter().find_map(Flow::cut).map_or(Ok(()), |cut| Err(Failure::Broken(cut)))
     }
 
     /// When to look again, if nothing happens before.
@@ -180,10 +185,10 @@ impl<const N: usize> Joined<N> {
         }
     }
 
-    /// Lets the other end know that this one was cut off. Where TLS ended without a goodbye, as
-    /// many programs do, all that was said has come, and an orderly end serves better.
+    /// Lets the other end know that this one was cut off, unless it has been told in an orderly
+    /// way that all was said.
     fn pass_on(&self, broken: &Break) {
-        if broken.cause.kind() == io::ErrorKind::UnexpectedEof {
+        if self.has_said_all(broken.stream) {
             return;
         }
         for (number, stream) in self.streams.iter().enumerate() {

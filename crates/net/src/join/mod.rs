@@ -19,6 +19,7 @@ use portolan_core::{Error, Kind};
 
 use self::flow::Break;
 use self::joined::{Failure, Joined};
+use crate::tls::refusal_of;
 use crate::{Context, Stream};
 
 /// How many bytes have passed between two joined streams.
@@ -73,7 +74,8 @@ pub enum Broken {
 /// A server that stops lets it go on while bytes move.
 ///
 /// # Errors
-/// [`Kind::Lost`] where an end breaks, with [`Broken`] as the source; [`Kind::Timeout`] where
+/// [`Kind::Lost`] where an end breaks, with [`Broken`] as the source, or closes without TLS's
+/// goodbye; [`Kind::Tls`] where a server refuses our certificate after all; [`Kind::Timeout`] where
 /// nothing passes either way for the context's idle limit. That an end no longer takes what the
 /// other has to say, since it has closed, is no error.
 pub fn join(
@@ -86,8 +88,9 @@ pub fn join(
     async move {
         joined.run(cx).await.map_err(|end| match end {
             Failure::Idle(limit) => idle(limit),
-            Failure::Broken(Break { stream: 0, cause }) => lost(Broken::Near(cause)),
-            Failure::Broken(Break { cause, .. }) => lost(Broken::Far(cause)),
+            Failure::Broken(Break { stream, cause }) => refusal_of(&cause).unwrap_or_else(|| {
+                lost(if stream == 0 { Broken::Near(cause) } else { Broken::Far(cause) })
+            }),
         })?;
         let [there, back] = joined.carried();
         Ok(Carried { there, back })
