@@ -36,6 +36,7 @@ impl Connections {
             }
             (Event::Refused { .. }, Some(line)) => self.console.note(&format!("{name}{line}")),
             (_, Some(line)) if self.console.verbosity() > 0 => {
+                let name = self.name.map(|name| format!("{name} ")).unwrap_or_default();
                 self.console.trace(&format!("* {name}{line}"));
             }
             _ => {}

@@ -70,7 +70,8 @@ fn a_client_with_tls_is_echoed() {
 #[test]
 fn a_client_with_tls_that_has_said_all_is_answered() {
     let (_live, url) = serve(&["listen", "tls:0", "--exec", "sh -c 'wc -l; echo was that all?'"]);
-    let (_inner, inner) = serve(&["listen", "tcp:0", "--exec", "sh -c 'wc -l; echo was that all?'"]);
+    let (_inner, inner) =
+        serve(&["listen", "tcp:0", "--exec", "sh -c 'wc -l; echo was that all?'"]);
     let (_relay, relay) = serve(&["relay", "tls:0", &inner]);
     for url in [url, relay] {
         let mut ncat = ncat(&format!("--ssl {}", place(&url)));
