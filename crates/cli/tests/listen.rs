@@ -32,7 +32,7 @@ fn every_model_echoes_to_several_peers_at_once() {
             for (number, peer) in peers.iter_mut().enumerate() {
                 write!(peer, "ahoy {number}").unwrap();
             }
-            for (number, mut peer) in peers.into_iter().enumerate() {
+            for (number, peer) in peers.into_iter().enumerate() {
                 peer.shutdown(Shutdown::Write).unwrap();
                 assert_eq!(io::read_to_string(peer).unwrap(), format!("ahoy {number}"));
             }

@@ -80,8 +80,8 @@ fn blocking_streams() {
     let server = thread::spawn(move || blocking::serve(listener, echo, shutdown));
     let dialer = Dialer::new().with_capture(capture.clone());
     let mut client = blocking::dial(&dialer, &at, &context()).unwrap().stream;
-    let written = client.write_vectored(&[io::IoSlice::new(b""), io::IoSlice::new(b"ping")]);
-    assert_eq!(written.unwrap(), 4);
+    let buffers = [io::IoSlice::new(b""), io::IoSlice::new(b"ping")];
+    assert_eq!(client.write_vectored(&buffers).unwrap(), 4);
     client.shutdown().unwrap();
     assert_eq!(io::read_to_string(&mut client).unwrap(), "ping");
     drop((client, stop));
