@@ -218,6 +218,6 @@ fn it_connects_again_until_the_input_has_ended() {
 
 #[test]
 fn what_is_not_a_stream_is_refused() {
-    connect(&["https://example.org"], "").refused(&["https", "tcp:"]);
+    connect(&["https://example.org"], "").refused(&["https:", "stream"]);
     connect(&["tcp:1", "--send-only", "--recv-only"], "").refused(&["--send-only", "--recv-only"]);
 }

@@ -295,11 +295,11 @@ fn once_is_enough() {
 
 #[test]
 fn what_was_accepted_is_delivered_after_a_signal() {
-    let target = TcpListener::bind("127.0.0.1:0").unwrap();
-    let to = format!("tcp://{}", target.local_addr().unwrap());
     // In the kernel, and by a loop of copying.
     let routes: [&[&str]; 2] = [&[], &["--rate", "100MB/s"]];
     for flags in routes {
+        let target = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = format!("tcp://{}", target.local_addr().unwrap());
         let (mut relay, url) = serve(&[&["relay", "tcp:0", &to], flags].concat());
         let mut client = dial(&url);
         let (mut reader, _) = target.accept().unwrap();

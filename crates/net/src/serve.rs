@@ -134,7 +134,7 @@ struct Visit<'a> {
     via: Option<Endpoint>,
     accepted: Instant,
     meter: Arc<Meter>,
-    _slot: Option<OwnedSemaphorePermit>,
+    slot: Option<OwnedSemaphorePermit>,
     /// What ended it, where it is not a plain close: until it has ended, that it is broken off.
     failure: Option<String>,
     cx: &'a Context,
@@ -147,7 +147,7 @@ impl<'a> Visit<'a> {
             via: incoming.via().cloned(),
             accepted,
             meter: incoming.meter(),
-            _slot: incoming.take_slot(),
+            slot: incoming.take_slot(),
             failure: Some(BROKEN_OFF.to_owned()),
             cx,
         };
@@ -158,6 +158,8 @@ impl<'a> Visit<'a> {
 
 impl Drop for Visit<'_> {
     fn drop(&mut self) {
+        // Who hears that one has gone can count on its place.
+        self.slot = None;
         self.cx.observe(&Event::Closed {
             peer: self.peer.clone(),
             via: self.via.clone(),
