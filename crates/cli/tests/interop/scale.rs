@@ -1,4 +1,5 @@
 //! Memory and time where there is much: bytes that nobody reads, and connections that say nothing.
+#![expect(clippy::disallowed_types, reason = "clients and targets here are bare sockets")]
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
