@@ -104,6 +104,29 @@ async fn of_tls_that_begins_later() {
 }
 
 #[tokio::test]
+async fn of_tls_within_tls() {
+    let (client, server) = tls(Version::Tls13);
+    let listener = listen("tls://127.0.0.1:0").await.with_tls(server.clone());
+    let (file, capture) = memory();
+    let dialer = Dialer::new().with_tls(client.clone()).with_capture(capture.clone());
+    let (dialled, accepted) = connect(&dialer, &listener).await;
+    let (host, cx) = (Host::parse("127.0.0.1").unwrap(), context());
+    let (near, far) = tokio::join!(
+        client.connect(dialled.stream, &host, &cx),
+        server.accept(accepted.stream, &cx)
+    );
+    let (_near, _far) = (near.unwrap(), far.unwrap());
+    capture.finish().await.unwrap();
+    let items = file.items();
+    are_in_time(&items, Version::Tls13);
+    let inner = items.iter().rposition(|item| matches!(item, Item::Secrets(_))).unwrap();
+    assert_ne!(inner, items.iter().position(|item| matches!(item, Item::Secrets(_))).unwrap());
+    // All of the handshake within follows its secrets: a hello each way, and what ends it.
+    let says = |item: &Item| matches!(item, Item::Packet(packet) if !packet.payload.is_empty());
+    assert!(items[inner..].iter().filter(|item| says(item)).count() >= 3);
+}
+
+#[tokio::test]
 async fn of_a_handshake_that_fails() {
     let (_, server) = tls(Version::Tls13);
     let (client, _) = tls(Version::Tls13);
