@@ -12,6 +12,11 @@ use crate::authority::Authority;
 use crate::peer::{Peer, nginx};
 use crate::probe::probe;
 
+/// What is looked for. Others would be read into whatever passes at a port that happens to be
+/// theirs.
+const PROTOCOLS: &[&str] =
+    &["frame", "raw", "ip", "ipv6", "tcp", "udp", "data", "tls", "x509sat", "http", "http2"];
+
 /// A capture, in a directory of its own.
 struct Capture {
     dir: TempDir,
@@ -32,6 +37,8 @@ impl Capture {
         let mut command = Command::new("tshark");
         // Without the settings of whoever runs this.
         command.env("HOME", self.dir.path()).arg("-r").arg(self.file()).args(["-Y", filter]);
+        command.args(["--disable-protocol", "ALL"]);
+        command.args(PROTOCOLS.iter().flat_map(|protocol| ["--enable-protocol", protocol]));
         for protocol in ["ip", "tcp", "udp"] {
             command.args(["-o", &format!("{protocol}.check_checksum:TRUE")]);
         }
