@@ -318,6 +318,23 @@ fn what_was_accepted_is_delivered_after_a_signal() {
     }
 }
 
+#[test]
+fn a_second_signal_does_not_wait() {
+    let target = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut relay, url) =
+        serve(&["relay", "tcp:0", &format!("tcp://{}", target.local_addr().unwrap())]);
+    let mut client = dial(&url);
+    let _reader = target.accept().unwrap();
+    as_much_as_goes(&mut client, &noise(64 << 20));
+    let started = now();
+    relay.signal(Signal::TERM);
+    while TcpStream::connect(url.strip_prefix("tcp://").unwrap()).is_ok() {}
+    relay.signal(Signal::TERM);
+    assert_eq!(relay.end().code, Some(0));
+    // What is under way has 5 s after the first.
+    assert!(now() - started < Duration::from_secs(4), "{:?}", now() - started);
+}
+
 /// Writes what a reader that does not read leaves room for; how much.
 fn as_much_as_goes(stream: &mut TcpStream, bytes: &[u8]) -> usize {
     stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();

@@ -105,7 +105,7 @@ async fn attend(incoming: Box<Incoming>, handler: Arc<impl Handler>, cx: Context
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
-    visit.failure = result.err().map(|error| format!("{error:#}"));
+    visit.end(result);
 }
 
 /// Lets a peer in, and makes its connection usable; `None` where it was not let in.
@@ -121,7 +121,9 @@ async fn establish(
     if matches!(admitted, Ok(false)) {
         return None;
     }
-    let visit = Visit::begin(&mut incoming, accepted, cx);
+    let mut visit = Visit::begin(incoming.peer(), incoming.via(), incoming.meter(), cx);
+    visit.accepted = accepted;
+    visit.slot = incoming.take_slot();
     let established = match admitted {
         Ok(_) => tokio::select! {
             established = incoming.establish(cx) => established,
@@ -132,9 +134,9 @@ async fn establish(
     Some((visit, established))
 }
 
-/// A connection of which the observers know: they see that it opens, and when this is dropped that
-/// it is closed.
-struct Visit<'a> {
+/// A connection or session of which the observers know: they see that it opens, and when this is
+/// dropped that it is closed.
+pub(crate) struct Visit<'a> {
     peer: Endpoint,
     via: Option<Endpoint>,
     accepted: Instant,
@@ -146,18 +148,27 @@ struct Visit<'a> {
 }
 
 impl<'a> Visit<'a> {
-    fn begin(incoming: &mut Incoming, accepted: Instant, cx: &'a Context) -> Self {
-        let visit = Self {
-            peer: incoming.peer().clone(),
-            via: incoming.via().cloned(),
-            accepted,
-            meter: incoming.meter(),
-            slot: incoming.take_slot(),
+    pub(crate) fn begin(
+        peer: &Endpoint,
+        via: Option<&Endpoint>,
+        meter: Arc<Meter>,
+        cx: &'a Context,
+    ) -> Self {
+        cx.observe(&Event::Opened { peer: peer.clone(), via: via.cloned() });
+        Self {
+            peer: peer.clone(),
+            via: via.cloned(),
+            accepted: now(),
+            meter,
+            slot: None,
             failure: Some(BROKEN_OFF.to_owned()),
             cx,
-        };
-        cx.observe(&Event::Opened { peer: visit.peer.clone(), via: visit.via.clone() });
-        visit
+        }
+    }
+
+    /// The handler has come to its end.
+    pub(crate) fn end(&mut self, result: Result<(), Error>) {
+        self.failure = result.err().map(|error| format!("{error:#}"));
     }
 }
 

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use self::line::{Line, Taken};
 use self::table::Table;
 use crate::fault::Plan;
+use crate::serve::Visit;
 use crate::{Access, Context, Datagram, Handler, Observer, now};
 
 /// Room for the largest datagram that Linux sends, over a Unix socket.
@@ -391,9 +392,7 @@ async fn attend(
     cx: Context,
     left: UnboundedSender<Arc<Line>>,
 ) -> Arc<Line> {
-    let started = now();
-    let peer = line.peer().clone();
-    cx.observe(&Event::Opened { peer: peer.clone(), via: None });
+    let mut visit = Visit::begin(line.peer(), None, line.meter(), &cx);
     let returned = Returned { line: &line, left };
     let result = tokio::select! {
         // The handler first: when the session ends, it may say a last word.
@@ -407,15 +406,8 @@ async fn attend(
         () = line.deliver() => {}
         () = line.ended() => {}
     }
-    let (bytes_in, bytes_out) = line.carried();
-    cx.observe(&Event::Closed {
-        peer,
-        via: None,
-        bytes_in,
-        bytes_out,
-        elapsed: now().saturating_duration_since(started),
-        failure: result.err().map(|error| format!("{error:#}")),
-    });
+    visit.end(result);
+    drop(visit);
     line
 }
 

@@ -10,8 +10,8 @@ use crate::console::Console;
 use crate::show::connection;
 use crate::trace;
 
-/// Tells of connections as they come and go: in JSON always, in words with `-v`. Who is refused is
-/// told in words too.
+/// Tells of connections as they come and go: in JSON always, in words with `-v`. Who is refused,
+/// and what went wrong, is told in words without it too.
 pub(super) struct Connections {
     /// Which server's, where there are several.
     name: Option<&'static str>,
@@ -35,6 +35,10 @@ impl Connections {
                 }
             }
             (Event::Refused { .. }, Some(line)) => self.console.note(&format!("{name}{line}")),
+            // In the lab things go wrong on purpose.
+            (Event::Closed { failure: Some(_), .. }, Some(line)) if self.name.is_none() => {
+                self.console.note(&line);
+            }
             (_, Some(line)) if self.console.verbosity() > 0 => {
                 let name = self.name.map(|name| format!("{name} ")).unwrap_or_default();
                 self.console.trace(&format!("* {name}{line}"));

@@ -54,24 +54,32 @@ async fn serve(
             () = service.failing() => {}
         }
     };
-    if entrance.is_for_datagrams() {
-        let (sessions, url) = entrance.sessions().await?;
-        entrance.announce(&url, service.has_stdout())?;
-        serve_datagrams(sessions, service.clone(), shutdown).await;
-    } else {
-        let listener = listener(entrance, service).await?;
-        let url = listener.local_url();
-        let workers = listener.share(args.workers)?;
-        entrance.announce(&url, service.has_stdout())?;
-        match args.model {
-            Model::Threads => {
-                let handler = Threads::new(blocking_echo);
-                models::serve(workers, args.model, handler, shutdown).await?;
-            }
-            Model::Async | Model::EventLoop => {
-                models::serve(workers, args.model, service.clone(), shutdown).await?;
+    let mut again = Signals::catch()?;
+    let serving = async {
+        if entrance.is_for_datagrams() {
+            let (sessions, url) = entrance.sessions().await?;
+            entrance.announce(&url, service.has_stdout())?;
+            serve_datagrams(sessions, service.clone(), shutdown).await;
+        } else {
+            let listener = listener(entrance, service).await?;
+            let url = listener.local_url();
+            let workers = listener.share(args.workers)?;
+            entrance.announce(&url, service.has_stdout())?;
+            match args.model {
+                Model::Threads => {
+                    let handler = Threads::new(blocking_echo);
+                    models::serve(workers, args.model, handler, shutdown).await?;
+                }
+                Model::Async | Model::EventLoop => {
+                    models::serve(workers, args.model, service.clone(), shutdown).await?;
+                }
             }
         }
+        Ok(())
+    };
+    tokio::select! {
+        served = serving => served?,
+        () = again.second() => {}
     }
     service.failure().map_or(Ok(Exit::DONE), Err)
 }

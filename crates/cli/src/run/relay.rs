@@ -16,7 +16,8 @@ use crate::args::relay::{ProxyProtocol, RelayArgs};
 use crate::console::Console;
 use crate::exit::Exit;
 
-/// Relays until a signal, or with `--once` until the first connection has ended.
+/// Relays until a signal, or with `--once` until the first connection has ended; a second signal
+/// does not wait for those that have not.
 ///
 /// # Errors
 /// What kept it from starting.
@@ -47,16 +48,23 @@ async fn carry(
         capture,
         console,
     };
-    if entrance.is_for_datagrams() {
-        let (sessions, url) = entrance.sessions().await?;
-        entrance.announce(&url, false)?;
-        serve_datagrams(sessions, relay, signals.next()).await;
-    } else {
-        let listener = entrance.listen().await?;
-        entrance.announce(&listener.local_url(), false)?;
-        serve(listener, relay, signals.next()).await;
+    let mut again = Signals::catch()?;
+    let serving = async {
+        if entrance.is_for_datagrams() {
+            let (sessions, url) = entrance.sessions().await?;
+            entrance.announce(&url, false)?;
+            serve_datagrams(sessions, relay, signals.next()).await;
+        } else {
+            let listener = entrance.listen().await?;
+            entrance.announce(&listener.local_url(), false)?;
+            serve(listener, relay, signals.next()).await;
+        }
+        Ok(Exit::DONE)
+    };
+    tokio::select! {
+        served = serving => served,
+        () = again.second() => Ok(Exit::DONE),
     }
-    Ok(Exit::DONE)
 }
 
 async fn relay(args: &RelayArgs, capture: Option<Capture>) -> Result<Relay, Error> {

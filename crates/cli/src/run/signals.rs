@@ -33,4 +33,10 @@ impl Signals {
             _ = self.terminate.recv() => {}
         }
     }
+
+    /// Waits for the second one: who asks twice does not want to wait for the end.
+    pub async fn second(&mut self) {
+        self.next().await;
+        self.next().await;
+    }
 }

@@ -1,4 +1,5 @@
 //! haproxy in front of `listen` and `relay` and behind `relay`, with the PROXY protocol between.
+#![expect(clippy::disallowed_types, reason = "clients here are bare sockets")]
 
 use std::fs;
 use std::io::{Read, Write};

@@ -1,4 +1,5 @@
 //! Memory and time where there is much: bytes that nobody reads, and connections that say nothing.
+#![expect(clippy::disallowed_types, reason = "clients and targets here are bare sockets")]
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -38,10 +39,10 @@ fn hold_back(from: &str, flags: &[&str]) {
     assert!(peak_memory(&relay) < 32 << 10, "{} KiB", peak_memory(&relay));
     let read = io::copy(&mut reader, &mut io::sink()).unwrap();
     drop(reader);
+    let close = relay.event("close");
+    assert_eq!((read, &close["error"]), (SIZE, &serde_json::Value::Null));
     writer.join().unwrap();
-    assert_eq!(read, SIZE);
     assert!(peak_memory(&relay) < 32 << 10, "{} KiB", peak_memory(&relay));
-    assert_eq!(relay.event("close")["error"], serde_json::Value::Null);
 }
 
 /// Writes so many bytes to the server at `url`, by `connect` where it speaks TLS.
@@ -80,14 +81,15 @@ fn ten_thousand_idle_connections_end_with_a_signal() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
     for model in ["async", "event-loop"] {
-        // The best of three: the machine may have other things to do.
+        // The best of three counts: the machine may have other things to do.
         let quickest = (0..3).map(|_| hold_and_end(model)).find(|time| *time < LIMIT);
         assert!(quickest.is_some(), "{model}: they do not end within {LIMIT:?}");
     }
 }
 
-/// How long they may take in all.
-const LIMIT: Duration = Duration::from_secs(2);
+/// How long they may take in all, in a debug build beside other tests. What has a machine of its own
+/// takes less than 2 s: `versus idle-drain` measures it. Who does not end has 5 s.
+const LIMIT: Duration = Duration::from_secs(4);
 
 /// Holds that many connections; how long after the signal they, and the server, are gone.
 fn hold_and_end(model: &str) -> Duration {

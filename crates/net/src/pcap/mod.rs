@@ -41,12 +41,23 @@
 //! ```
 
 mod capture;
+mod datagram;
+mod flow;
 mod packet;
 mod tap;
 mod wire;
 
-pub use capture::{Builder, Capture};
-pub(crate) use tap::{DatagramTap, Ends, Tap, Tapped, WRITE_MAX};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use self::capture::{Builder, Capture};
+pub(crate) use self::datagram::DatagramTap;
+pub(crate) use self::tap::{Ends, Tap, Tapped, WRITE_MAX};
+
+/// Nanoseconds since the epoch of Unix, by the clock on the wall.
+fn time() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
 
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,15 @@ pub(super) const DATAGRAM_MAX: usize = 65_507;
 const OPENING: [u8; 8] = [2, 4, (SEGMENT_MAX >> 8) as u8, (SEGMENT_MAX & 0xff) as u8, 3, 3, 14, 0];
 const WINDOW: u16 = u16::MAX;
 
+/// The addresses of Unix sockets, which have none: nobody uses these.
+const UNIX_CLIENT: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
+const UNIX_SERVER: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 2);
+/// The port of all Unix servers, of no protocol that might be read into it, and the first of so
+/// many for their clients (RFC 6335).
+const UNIX_PORT: u16 = 49_151;
+const UNIX_CLIENT_PORT: u16 = 49_152;
+const UNIX_CLIENT_PORTS: u64 = 1 << 14;
+
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const HOP_LIMIT: u8 = 64;
@@ -43,6 +52,13 @@ impl Path {
             from: place(in_version_of(from_ip, to_ip), from.port()),
             to: place(in_version_of(to_ip, from_ip), to.port()),
         }
+    }
+
+    /// A path that is made up for a Unix socket, from the client to the server. Other numbers are
+    /// other clients.
+    pub(super) fn unix(number: u64) -> Self {
+        let port = UNIX_CLIENT_PORT + (number % UNIX_CLIENT_PORTS) as u16;
+        Self { from: (UNIX_CLIENT, port).into(), to: (UNIX_SERVER, UNIX_PORT).into() }
     }
 
     pub(super) const fn reversed(self) -> Self {

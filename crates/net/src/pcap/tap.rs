@@ -2,34 +2,25 @@
 
 use std::io;
 use std::mem;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::thread::{self, Thread};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use portolan_core::{Direction, Endpoint};
+use portolan_core::Direction;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Capture;
-use super::packet::{self, ACK, DATAGRAM_MAX, FIN, PSH, Path, RST, SEGMENT_MAX, SYN, Segment};
-use super::wire::{self, About};
+use super::flow::Flow;
+use super::packet::Path;
+use super::wire;
 use crate::Stream;
 
 /// The most bytes that are written at once, so that as much is captured at once.
 pub(crate) const WRITE_MAX: usize = 64 * 1024;
 /// The most bytes of packets that are held while a handshake runs; it has done with far less.
 const HELD_MAX: usize = 256 * 1024;
-/// After how many bytes that the other end sent nothing after, it acknowledges them.
-const ACKNOWLEDGED: u32 = 1024 * 1024;
-
-/// The addresses of Unix sockets: none that anybody uses.
-const UNIX_CLIENT: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
-const UNIX_SERVER: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 2);
-/// The ports of Unix sockets: of no protocol, so that none is read into them (RFC 6335).
-const UNIX_PORT: u16 = 49_151;
-const UNIX_PORTS: u64 = 1 << 14;
 
 /// The ends of a connection, as far as they have addresses.
 #[derive(Clone, Debug)]
@@ -69,19 +60,15 @@ impl Tap {
     /// Opens a connection, by us where it was dialled, or else by the peer.
     pub(crate) fn open(capture: Capture, ends: Ends, opener: Direction) -> Self {
         let number = capture.number();
-        let (local, remote, comment) = match ends {
-            Ends::Inet { local, remote } => (local, remote, None),
+        let (path, comment) = match ends {
+            Ends::Inet { local, remote } => (Path::new(local, remote), None),
             Ends::Unix(name) => {
-                let client = SocketAddr::from((UNIX_CLIENT, unix_port(number)));
-                let server = SocketAddr::from((UNIX_SERVER, UNIX_PORT));
-                let comment = format!("{name}, a Unix socket: the addresses are made up");
-                match opener {
-                    Direction::Sent => (client, server, Some(comment)),
-                    Direction::Received => (server, client, Some(comment)),
-                }
+                let path = Path::unix(number);
+                let path = if opener == Direction::Sent { path } else { path.reversed() };
+                (path, Some(format!("{name}, a Unix socket: the addresses are made up")))
             }
         };
-        let flow = Flow::new(Path::new(local, remote), number);
+        let flow = Flow::new(path, number);
         let state = Mutex::new(State { flow, held: None });
         let tap = Self(Arc::new(Inner { capture, number, state }));
         tap.record(|flow, out| flow.open(out, opener, comment.as_deref()));
@@ -106,6 +93,39 @@ impl Tap {
         match &mut self.state().held {
             Some(held) => held.secrets.push_str(line),
             None => self.0.capture.append(|out| wire::secrets(out, line.as_bytes())),
+        }
+    }
+
+    /// Ends what we send.
+    pub(crate) fn finish(&self) {
+        self.record(|flow, out| flow.finish(out, Direction::Sent));
+    }
+
+    /// Takes in what became of moving the bytes in `buffer`: so many of them passed, or none as
+    /// the peer has ended, or the connection is lost.
+    pub(crate) fn moved(
+        &self,
+        direction: Direction,
+        moved: Result<usize, &io::Error>,
+        buffer: &[u8],
+    ) {
+        self.record(|flow, out| match moved.map_err(io::Error::kind) {
+            Ok(0) if direction == Direction::Received => flow.finish(out, direction),
+            Ok(count) => flow.data(out, direction, &buffer[..count]),
+            Err(io::ErrorKind::ConnectionReset) => flow.reset(out, Direction::Received),
+            // Where we have ended, it was we who broke the pipe.
+            Err(io::ErrorKind::BrokenPipe) if !flow.is_finished(Direction::Sent) => {
+                flow.reset(out, Direction::Received);
+            }
+            Err(_) => {}
+        });
+    }
+
+    /// Waits until there is room for more, on a thread that may block.
+    pub(crate) fn wait_for_room(&self, direction: Direction) {
+        let waker = Waker::from(Arc::new(Parked(thread::current())));
+        while self.poll_room(direction, &Context::from_waker(&waker)).is_pending() {
+            thread::park();
         }
     }
 
@@ -134,39 +154,6 @@ impl Tap {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Ends what we send.
-    pub(crate) fn finish(&self) {
-        self.record(|flow, out| flow.finish(out, Direction::Sent));
-    }
-
-    /// Takes in what became of moving the bytes in `buffer`: so many of them passed, or none as
-    /// the peer has ended, or the connection is lost.
-    pub(crate) fn moved(
-        &self,
-        direction: Direction,
-        moved: Result<usize, &io::Error>,
-        buffer: &[u8],
-    ) {
-        self.record(|flow, out| match moved.map_err(io::Error::kind) {
-            Ok(0) if direction == Direction::Received => flow.finish(out, direction),
-            Ok(count) => flow.data(out, direction, &buffer[..count]),
-            Err(io::ErrorKind::ConnectionReset) => flow.reset(out, Direction::Received),
-            // Else the pipe was broken by ourselves.
-            Err(io::ErrorKind::BrokenPipe) if !flow.ours.is_finished => {
-                flow.reset(out, Direction::Received);
-            }
-            Err(_) => {}
-        });
-    }
-
-    /// Waits until there is room for more, on a thread that may block.
-    pub(crate) fn wait_for_room(&self, direction: Direction) {
-        let waker = Waker::from(Arc::new(Parked(thread::current())));
-        while self.poll_room(direction, &Context::from_waker(&waker)).is_pending() {
-            thread::park();
-        }
     }
 
     fn poll_room(&self, direction: Direction, cx: &Context<'_>) -> Poll<()> {
@@ -271,183 +258,4 @@ impl AsyncWrite for Tapped {
         }
         Poll::Ready(shut)
     }
-}
-
-/// A connection over TCP, as a capture shows it.
-struct Flow {
-    ours: Side,
-    theirs: Side,
-    path: Path,
-    is_reset: bool,
-}
-
-/// What one side has sent.
-struct Side {
-    /// The number of its next byte.
-    sequence: u32,
-    /// How many bytes the other side has not acknowledged.
-    unacknowledged: u32,
-    is_finished: bool,
-}
-
-impl Flow {
-    /// A connection on this path from us to the peer. Those that follow each other on one path
-    /// begin with other numbers, or would be taken for one.
-    fn new(path: Path, number: u64) -> Self {
-        let sequence = (number as u32).wrapping_mul(0x9E37_79B9);
-        let side = |sequence| Side { sequence, unacknowledged: 0, is_finished: false };
-        Self { ours: side(sequence), theirs: side(!sequence), path, is_reset: false }
-    }
-
-    /// The three segments that open a connection (RFC 9293 section 3.5).
-    fn open(&mut self, out: &mut Vec<u8>, opener: Direction, comment: Option<&str>) {
-        self.commented_segment(out, opener, SYN, &[], comment);
-        self.segment(out, reversed(opener), SYN | ACK, &[]);
-        self.segment(out, opener, ACK, &[]);
-    }
-
-    fn data(&mut self, out: &mut Vec<u8>, direction: Direction, bytes: &[u8]) {
-        let mut parts = bytes.chunks(SEGMENT_MAX).peekable();
-        while let Some(part) = parts.next() {
-            let flags = if parts.peek().is_some() { ACK } else { ACK | PSH };
-            self.segment(out, direction, flags, part);
-        }
-        if self.side(direction).unacknowledged >= ACKNOWLEDGED {
-            self.segment(out, reversed(direction), ACK, &[]);
-        }
-    }
-
-    /// Ends one direction, once.
-    fn finish(&mut self, out: &mut Vec<u8>, direction: Direction) {
-        if !mem::replace(&mut self.side(direction).is_finished, true) {
-            self.segment(out, direction, FIN | ACK, &[]);
-            self.segment(out, reversed(direction), ACK, &[]);
-        }
-    }
-
-    /// Ends both directions, once.
-    fn reset(&mut self, out: &mut Vec<u8>, direction: Direction) {
-        self.segment(out, direction, RST | ACK, &[]);
-        self.is_reset = true;
-    }
-
-    fn segment(&mut self, out: &mut Vec<u8>, direction: Direction, flags: u8, payload: &[u8]) {
-        self.commented_segment(out, direction, flags, payload, None);
-    }
-
-    fn commented_segment(
-        &mut self,
-        out: &mut Vec<u8>,
-        direction: Direction,
-        flags: u8,
-        payload: &[u8],
-        comment: Option<&str>,
-    ) {
-        if self.is_reset {
-            return;
-        }
-        let (path, from, to) = match direction {
-            Direction::Sent => (self.path, &mut self.ours, &mut self.theirs),
-            Direction::Received => (self.path.reversed(), &mut self.theirs, &mut self.ours),
-        };
-        let acknowledged = if flags & ACK == 0 { 0 } else { to.sequence };
-        let segment = Segment { sequence: from.sequence, acknowledged, flags, payload };
-        let about = About { time: time(), direction, comment };
-        wire::packet(out, about, |out| packet::tcp(out, path, segment));
-        // A segment that opens or finishes counts as a byte (RFC 9293 section 3.4).
-        let length = payload.len() as u32 + u32::from(flags & (SYN | FIN) != 0);
-        from.sequence = from.sequence.wrapping_add(length);
-        from.unacknowledged += length;
-        to.unacknowledged = 0;
-    }
-
-    const fn side(&mut self, direction: Direction) -> &mut Side {
-        match direction {
-            Direction::Sent => &mut self.ours,
-            Direction::Received => &mut self.theirs,
-        }
-    }
-}
-
-const fn reversed(direction: Direction) -> Direction {
-    match direction {
-        Direction::Sent => Direction::Received,
-        Direction::Received => Direction::Sent,
-    }
-}
-
-/// A socket of datagrams in a capture.
-#[derive(Debug)]
-pub(crate) struct DatagramTap {
-    capture: Capture,
-    local: Option<SocketAddr>,
-    /// Whom the socket is connected to.
-    peer: Option<Endpoint>,
-    /// The port of a Unix socket.
-    port: u16,
-}
-
-impl DatagramTap {
-    /// A socket that is bound here, and perhaps connected to a peer.
-    pub(crate) fn new(capture: Capture, local: Option<Endpoint>, peer: Option<Endpoint>) -> Self {
-        let port = unix_port(capture.number());
-        Self { capture, local: local.as_ref().and_then(address), peer, port }
-    }
-
-    /// Waits until there is room for another datagram.
-    pub(crate) async fn room(&self) {
-        self.capture.room().await;
-    }
-
-    /// Takes in a datagram to or from `peer`, or the connected peer where it is `None`.
-    pub(crate) fn record(&self, direction: Direction, peer: Option<&Endpoint>, payload: &[u8]) {
-        let Some(peer) = peer.or(self.peer.as_ref()) else { return };
-        let (path, comment) = match address(peer) {
-            Some(remote) => (self.path(remote), None),
-            None => {
-                let local = SocketAddr::from((UNIX_CLIENT, self.port));
-                let path = Path::new(local, SocketAddr::from((UNIX_SERVER, UNIX_PORT)));
-                (path, Some(unix_datagram(direction, peer, payload.len())))
-            }
-        };
-        let path = if direction == Direction::Sent { path } else { path.reversed() };
-        let payload = &payload[..payload.len().min(DATAGRAM_MAX)];
-        self.capture.append(|out| {
-            let about = About { time: time(), direction, comment: comment.as_deref() };
-            wire::packet(out, about, |out| packet::udp(out, path, payload));
-        });
-    }
-
-    fn path(&self, remote: SocketAddr) -> Path {
-        let mut local = self.local.unwrap_or(remote);
-        if local.ip().is_unspecified() && remote.ip().to_canonical().is_loopback() {
-            local.set_ip(remote.ip());
-        }
-        Path::new(local, remote)
-    }
-}
-
-/// The comment on a datagram between Unix sockets.
-fn unix_datagram(direction: Direction, peer: &Endpoint, size: usize) -> String {
-    let towards = if direction == Direction::Sent { "to" } else { "from" };
-    let comment = format!("{towards} {peer}, a Unix socket: the addresses are made up");
-    if size > DATAGRAM_MAX {
-        return format!("{comment}; of {size} bytes, {DATAGRAM_MAX} are shown");
-    }
-    comment
-}
-
-/// A port that the next sockets do not have.
-const fn unix_port(number: u64) -> u16 {
-    UNIX_PORT + 1 + (number / 2 % UNIX_PORTS) as u16
-}
-
-fn address(endpoint: &Endpoint) -> Option<SocketAddr> {
-    endpoint.host.ip().map(|ip| SocketAddr::new(ip, endpoint.port))
-}
-
-/// Nanoseconds since the epoch of Unix, by the clock on the wall.
-fn time() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

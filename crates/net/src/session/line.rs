@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -11,7 +10,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::fault::{DatagramFaults, Outbox};
-use crate::{Datagram, now};
+use crate::{Datagram, Meter, now};
 
 /// How much may wait for the handler. It holds at least one datagram, however large.
 const CAPACITY: usize = 64 * 1024;
@@ -25,8 +24,7 @@ pub(super) struct Line {
     inbox: Mutex<Inbox>,
     arrived: Notify,
     over: CancellationToken,
-    bytes_in: AtomicU64,
-    bytes_out: AtomicU64,
+    meter: Arc<Meter>,
     delay: Option<Delay>,
 }
 
@@ -86,8 +84,7 @@ impl Line {
             }),
             arrived: Notify::new(),
             over: CancellationToken::new(),
-            bytes_in: AtomicU64::new(0),
-            bytes_out: AtomicU64::new(0),
+            meter: Arc::default(),
             delay: None,
         }
     }
@@ -107,9 +104,9 @@ impl Line {
         &self.peer
     }
 
-    /// Bytes that were taken and that went out.
-    pub(super) fn carried(&self) -> (u64, u64) {
-        (self.bytes_in.load(Ordering::Relaxed), self.bytes_out.load(Ordering::Relaxed))
+    /// Counts what was taken and what went out.
+    pub(super) fn meter(&self) -> Arc<Meter> {
+        self.meter.clone()
     }
 
     /// When a datagram passed last, either way.
@@ -140,7 +137,7 @@ impl Line {
         match (next, inbox.state) {
             (Some(datagram), _) => {
                 inbox.is_read = true;
-                self.bytes_in.fetch_add(datagram.len() as u64, Ordering::Relaxed);
+                self.meter.count_read(datagram.len());
                 Taken::Datagram(datagram)
             }
             (None, State::Open) => Taken::Nothing,
@@ -240,7 +237,7 @@ impl Line {
     async fn transmit(&self, datagram: &[u8]) -> io::Result<()> {
         match self.socket.send_to(datagram, &self.peer).await {
             Ok(size) => {
-                self.bytes_out.fetch_add(size as u64, Ordering::Relaxed);
+                self.meter.count_written(size);
                 Ok(())
             }
             // A full queue loses what comes.

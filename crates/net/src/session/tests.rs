@@ -189,12 +189,16 @@ async fn a_panic_ends_one_session_only() {
         }
         Ok(())
     };
-    let server = Running::start(defaults, fragile).await;
+    let (log, mut events) = log();
+    let server = Running::start(|it| it.with_observer(log), fragile).await;
     let (one, other) = (Client::of(&server).await, Client::of(&server).await);
     assert_eq!(other.ask("a").await, "a");
     one.say("panic").await;
     assert_eq!(other.ask("b").await, "b");
     assert_eq!(one.ask("a").await, "a");
+    assert_eq!(events.recv().await.unwrap(), "+");
+    assert_eq!(events.recv().await.unwrap(), "+");
+    assert_eq!(events.recv().await.unwrap(), "- 5 0 the connection was broken off");
 }
 
 #[tokio::test]
