@@ -16,7 +16,7 @@ use crate::pcap::{Capture, DatagramTap};
 #[derive(Debug)]
 pub struct Datagram {
     kind: Kind,
-    tap: Option<DatagramTap>,
+    tap: Option<Box<DatagramTap>>,
 }
 
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl Datagram {
             Kind::Unix(socket, _) => socket.peer_addr().ok().as_ref().map(unix_endpoint),
         };
         let tap = |capture| DatagramTap::new(capture, self.local_endpoint().ok(), peer);
-        self.tap = capture.into().map(tap);
+        self.tap = capture.into().map(tap).map(Box::new);
         self
     }
 

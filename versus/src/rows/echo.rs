@@ -68,7 +68,7 @@ impl Echo {
     /// Measures the echoes of one server, which serves all rounds.
     fn side(self) -> anyhow::Result<Side> {
         let server = self.start()?;
-        let work = move || Crowd::connect(server.address, CLIENTS)?.echo(MESSAGE, DURATION);
+        let work = move || Crowd::connect(server.address(), CLIENTS)?.echo(MESSAGE, DURATION);
         Ok(Side { name: self.name, version: self.version, work: Box::new(work) })
     }
 }

@@ -58,7 +58,7 @@ fn side(echo: Echo, measure: fn(Server) -> anyhow::Result<f64>) -> anyhow::Resul
 
 /// Clients that have all been answered once.
 fn crowd(server: &mut Server) -> anyhow::Result<Crowd> {
-    let mut crowd = Crowd::connect(server.address, CONNECTIONS)?;
+    let mut crowd = Crowd::connect(server.address(), CONNECTIONS)?;
     crowd.echo(MESSAGE, Duration::ZERO)?;
     Ok(crowd)
 }
