@@ -48,13 +48,13 @@ async fn serve(
 ) -> Result<Exit, Error> {
     let mut signals = Signals::catch()?;
     descriptors::raise();
+    let end = CancellationToken::new();
     let shutdown = async {
         tokio::select! {
-            () = signals.next() => {}
+            () = end.cancelled() => {}
             () = service.failing() => {}
         }
     };
-    let mut again = Signals::catch()?;
     let serving = async {
         if entrance.is_for_datagrams() {
             let (sessions, url) = entrance.sessions().await?;
@@ -79,7 +79,7 @@ async fn serve(
     };
     tokio::select! {
         served = serving => served?,
-        () = again.second() => {}
+        () = signals.second(&end) => {}
     }
     service.failure().map_or(Ok(Exit::DONE), Err)
 }
