@@ -180,9 +180,9 @@ mod tests {
                 assert!(sentence.contains(word), "{sentence}");
             }
         };
-        refused("conect-timeout = '1s'", &["'conect-timeout'", "allowed are alpn, ca, cacert,"]);
+        refused("conect-timeout = '1s'", &["'conect-timeout'", "allowed are allow, alpn,"]);
         refused("[probe]\nonly = 'tcp'", &["'only'", "allowed are alpn, cacert,"]);
-        refused("[prob]\nretry = 1", &["[prob]", "allowed are probe, lab,"]);
+        refused("[prob]\nretry = 1", &["[prob]", "allowed are probe, connect,"]);
         refused("insecure = 'yes'", &["'insecure' must be true or false"]);
         refused("verbose = 77", &["'verbose' must be a number from 0 to 9"]);
         refused("timeout = ['1s']", &["'timeout' must be a string or a number"]);

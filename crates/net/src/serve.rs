@@ -73,7 +73,7 @@ pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Fut
             }
         };
         let is_last = listener.settings.once && !incoming.is_refused();
-        tasks.spawn(attend(incoming, handler.clone(), cx.clone()));
+        tasks.spawn(attend(Box::new(incoming), handler.clone(), cx.clone()));
         if is_last {
             break;
         }
@@ -92,11 +92,16 @@ pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Fut
 }
 
 /// Accompanies a connection from its accept to its end.
-async fn attend(incoming: Incoming, handler: Arc<impl Handler>, cx: Context) {
-    // Boxed, so that an established connection does not hold the room that establishing it takes.
-    let Some((mut visit, established)) = Box::pin(establish(incoming, &cx)).await else { return };
-    let result = match established {
-        Ok(Some(connection)) => handler.handle(connection, cx.clone()).await,
+async fn attend(incoming: Box<Incoming>, handler: Arc<impl Handler>, cx: Context) {
+    // Boxed, like what came in, so that all that is held later is the handler's own future.
+    let begin = Box::pin(async {
+        let (visit, established) = establish(*incoming, &cx).await?;
+        let handle = |connection| handler.handle(connection, cx.clone());
+        Some((visit, established.map(|connection| connection.map(handle))))
+    });
+    let Some((mut visit, begun)) = begin.await else { return };
+    let result = match begun {
+        Ok(Some(handling)) => handling.await,
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::Either;
 use portolan::blocking::{self, Threads};
 use portolan::net::pcap::Capture;
 use portolan::net::{
@@ -47,13 +48,13 @@ async fn serve(
 ) -> Result<Exit, Error> {
     let mut signals = Signals::catch()?;
     descriptors::raise();
+    let end = CancellationToken::new();
     let shutdown = async {
         tokio::select! {
-            () = signals.next() => {}
+            () = end.cancelled() => {}
             () = service.failing() => {}
         }
     };
-    let mut again = Signals::catch()?;
     let serving = async {
         if entrance.is_for_datagrams() {
             let (sessions, url) = entrance.sessions().await?;
@@ -78,7 +79,7 @@ async fn serve(
     };
     tokio::select! {
         served = serving => served?,
-        () = again.second() => {}
+        () = signals.second(&end) => {}
     }
     service.failure().map_or(Ok(Exit::DONE), Err)
 }
@@ -225,10 +226,20 @@ impl Service {
 }
 
 impl Handler for Service {
-    async fn handle(&self, connection: Connection, cx: Context) -> Result<(), Error> {
+    fn handle(
+        &self,
+        connection: Connection,
+        cx: Context,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
         let Connection { stream, info, .. } = connection;
-        let local = info.local.map(Endpoint::from);
-        self.attend(End::Stream(stream), &info.peer, local.as_ref(), &cx).await
+        match self {
+            Self::Echo => Either::Left(async move { echo(stream, &cx).await.map(drop) }),
+            // Boxed, so that thousands of idle echoes do not hold the room for it.
+            _ => Either::Right(Box::pin(async move {
+                let local = info.local.map(Endpoint::from);
+                self.attend(End::Stream(stream), &info.peer, local.as_ref(), &cx).await
+            })),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use portolan::net::pcap::Capture;
 use portolan::net::{Join, serve, serve_datagrams};
 use portolan::relay::{Carry, End, Header, Relay};
 use portolan::{Error, Kind};
+use tokio_util::sync::CancellationToken;
 
 use super::capture::captured;
 use super::descriptors;
@@ -48,22 +49,22 @@ async fn carry(
         capture,
         console,
     };
-    let mut again = Signals::catch()?;
+    let end = CancellationToken::new();
     let serving = async {
         if entrance.is_for_datagrams() {
             let (sessions, url) = entrance.sessions().await?;
             entrance.announce(&url, false)?;
-            serve_datagrams(sessions, relay, signals.next()).await;
+            serve_datagrams(sessions, relay, end.cancelled()).await;
         } else {
             let listener = entrance.listen().await?;
             entrance.announce(&listener.local_url(), false)?;
-            serve(listener, relay, signals.next()).await;
+            serve(listener, relay, end.cancelled()).await;
         }
         Ok(Exit::DONE)
     };
     tokio::select! {
         served = serving => served,
-        () = again.second() => Ok(Exit::DONE),
+        () = signals.second(&end) => Ok(Exit::DONE),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use portolan::{Error, Kind};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 /// SIGINT and SIGTERM, each of which asks for the end.
 pub struct Signals {
@@ -34,9 +35,11 @@ impl Signals {
         }
     }
 
-    /// Waits for the second one: who asks twice does not want to wait for the end.
-    pub async fn second(&mut self) {
+    /// Asks for an end at the first one, and waits for the second: who asks twice does not want to
+    /// wait for the end.
+    pub async fn second(&mut self, end: &CancellationToken) {
         self.next().await;
+        end.cancel();
         self.next().await;
     }
 }
