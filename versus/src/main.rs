@@ -25,9 +25,9 @@ use crate::rows::Row;
 /// Run Portolan and its peers in turn, and print the ratios of what they achieve
 #[derive(Parser)]
 struct Args {
-    /// What to compare [default: everything]
+    /// What to compare, such as startup, relay or echo [default: everything]
     #[arg(value_name = "ROW", value_parser = rows::find)]
-    rows: Vec<&'static Row>,
+    rows: Vec<Vec<&'static Row>>,
     /// Rounds; each gives one ratio to each peer
     #[arg(long, value_name = "N", default_value = "15", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -38,7 +38,10 @@ struct Args {
 
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
-    let rows = if args.rows.is_empty() { rows::ALL.iter().collect() } else { args.rows };
+    let rows = match args.rows.concat() {
+        rows if rows.is_empty() => rows::ALL.iter().collect(),
+        rows => rows,
+    };
     let mut exit = ExitCode::SUCCESS;
     let mut out = io::stdout().lock();
     if !args.json {

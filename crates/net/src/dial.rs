@@ -331,13 +331,12 @@ impl Dialer {
             let connect = |address| self.connect_address(address);
             let report = |attempt| cx.observe(&Event::Attempted(attempt));
             match race(interleave(addresses), connect, report).await {
-                Ok((remote, stream)) => {
+                Ok((remote, (stream, local))) => {
                     cx.fact(Phase::CONNECT, "address", remote.to_string());
                     let mut info = Info::new(endpoint.clone());
                     info.remote = Some(remote);
-                    info.local = stream.local_addr().ok();
-                    let ends = info.local.map(|local| Ends::Inet { local, remote });
-                    let stream = self.captured(stream.into(), ends);
+                    info.local = Some(local);
+                    let stream = self.captured(stream.into(), Some(Ends::Inet { local, remote }));
                     Ok(Connection { stream, info, faults: Faults::default() })
                 }
                 Err(attempts) => Err(no_connection(endpoint, attempts)),
@@ -371,7 +370,8 @@ impl Dialer {
         }
     }
 
-    async fn connect_address(&self, address: SocketAddr) -> io::Result<TcpStream> {
+    /// The stream, and our own address.
+    async fn connect_address(&self, address: SocketAddr) -> io::Result<(TcpStream, SocketAddr)> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_nodelay(true)?;
         let keepalive = TcpKeepalive::new().with_time(self.0.keepalive);
@@ -379,10 +379,11 @@ impl Dialer {
         self.bind_source(SockRef::from(&socket))?;
         let stream = socket.connect(address).await?;
         // On loopback the kernel may pick the very port that is dialled, and connect it to itself.
-        if stream.local_addr()? == address {
+        let local = stream.local_addr()?;
+        if local == address {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
-        Ok(stream)
+        Ok((stream, local))
     }
 
     fn bind_source(&self, socket: SockRef<'_>) -> io::Result<()> {

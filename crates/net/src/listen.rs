@@ -298,10 +298,9 @@ impl Listener {
 
     async fn accept_once(&self) -> io::Result<(Stream, Endpoint, Option<SocketAddr>)> {
         match &self.socket {
-            Registered::Tcp(listener) => {
+            Registered::Tcp(listener, address) => {
                 let (stream, peer) = listener.accept().await?;
-                stream.set_nodelay(true)?;
-                let local = stream.local_addr().ok();
+                let local = address.or_else(|| stream.local_addr().ok());
                 let ends = local.map(|local| Ends::Inet { local, remote: peer });
                 Ok((self.captured(stream.into(), ends), Endpoint::from(peer), local))
             }

@@ -48,19 +48,31 @@ pub(crate) static ALL: &[Row] = &[
     idle::DRAIN,
 ];
 
-/// The row of this name.
-pub(crate) fn find(name: &str) -> Result<&'static Row, String> {
-    let row = ALL.iter().find(|row| row.name == name);
-    row.ok_or_else(|| {
+/// The rows of this name, or whose names begin with it and a hyphen: `echo` is all of echo.
+pub(crate) fn find(name: &str) -> Result<Vec<&'static Row>, String> {
+    let group = format!("{name}-");
+    let is_meant = |row: &&Row| row.name == name || row.name.starts_with(&group);
+    let found: Vec<_> = ALL.iter().filter(is_meant).collect();
+    if found.is_empty() {
         let names: Vec<_> = ALL.iter().map(|row| row.name).collect();
-        format!("the rows are {}", names.join(", "))
-    })
+        return Err(format!("the rows are {}", names.join(", ")));
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::measure::Better;
+
+    #[test]
+    fn a_name_means_a_row_or_a_group() {
+        let names =
+            |name| find(name).map(|rows| rows.iter().map(|row| row.name).collect::<Vec<_>>());
+        assert_eq!(names("startup"), Ok(vec!["startup"]));
+        assert_eq!(names("relay"), Ok(vec!["relay", "relay-8", "relay-connections"]));
+        assert!(names("rel").unwrap_err().contains("the rows are startup, relay"));
+    }
 
     #[test]
     fn a_missing_peer_is_a_failure_and_the_others_still_run() {

@@ -39,7 +39,9 @@ pub fn run(verb: &Verb, given: &Given, console: &Console) -> Result<Exit, Error>
         Verb::Listen(args) => {
             block_on_with(models::runtime(args.model), listen::run(args, given, console))
         }
-        Verb::Relay(args) => block_on(relay::run(args, given, console)),
+        Verb::Relay(args) => {
+            block_on_with(models::runtime(relay::model(args)), relay::run(args, given, console))
+        }
         Verb::Lab(args) => block_on(lab::run(args, console)),
         Verb::Completions(args) => completions::run(args, console),
         Verb::Man(args) => man::run(args, console),

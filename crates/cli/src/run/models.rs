@@ -73,7 +73,9 @@ fn worker(
     };
     let (done, end) = oneshot::channel::<()>();
     let run = move || {
-        event_loop.block_on(net::serve(listener, handler, stopping.cancelled_owned()));
+        // As a task: what is awaited outside of one wakes the loop by way of the kernel.
+        let served = event_loop.spawn(net::serve(listener, handler, stopping.cancelled_owned()));
+        let _ = event_loop.block_on(served);
         drop(done);
     };
     thread::Builder::new().name("worker".to_owned()).spawn(run).map_err(failed)?;

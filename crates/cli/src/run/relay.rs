@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 
 use portolan::net::pcap::Capture;
-use portolan::net::{Join, serve, serve_datagrams};
+use portolan::net::{Join, serve_datagrams};
 use portolan::relay::{Carry, End, Header, Relay};
-use portolan::{Error, Kind};
+use portolan::{Error, Kind, Scheme};
 use tokio_util::sync::CancellationToken;
 
 use super::capture::captured;
-use super::descriptors;
 use super::serve::Entrance;
 use super::signals::Signals;
+use super::{descriptors, models};
 use crate::args::applies::Given;
+use crate::args::listen::Model;
 use crate::args::relay::{ProxyProtocol, RelayArgs};
 use crate::console::Console;
 use crate::exit::Exit;
@@ -57,8 +58,10 @@ async fn carry(
             serve_datagrams(sessions, relay, end.cancelled()).await;
         } else {
             let listener = entrance.listen().await?;
-            entrance.announce(&listener.local_url(), false)?;
-            serve(listener, relay, end.cancelled()).await;
+            let url = listener.local_url();
+            let workers = listener.share(workers(args))?;
+            entrance.announce(&url, false)?;
+            models::serve(workers, model(args), relay, end.cancelled()).await?;
         }
         Ok(Exit::DONE)
     };
@@ -66,6 +69,22 @@ async fn carry(
         served = serving => served,
         () = signals.second(&end) => Ok(Exit::DONE),
     }
+}
+
+/// TCP is relayed by an event loop on each core: a connection stays on its loop, so that none of its
+/// bytes wakes another thread. Other ends have one socket, of which all cores share the work.
+pub(super) fn model(args: &RelayArgs) -> Model {
+    match args.from.scheme() {
+        Scheme::Udp | Scheme::Unix => Model::Async,
+        _ => Model::EventLoop,
+    }
+}
+
+fn workers(args: &RelayArgs) -> usize {
+    if args.serve.once || model(args) == Model::Async {
+        return 1;
+    }
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 async fn relay(args: &RelayArgs, capture: Option<Capture>) -> Result<Relay, Error> {

@@ -27,7 +27,8 @@ pub(super) enum Bound {
 /// A socket that listens within a runtime.
 #[derive(Debug)]
 pub(super) enum Registered {
-    Tcp(TcpListener),
+    /// And our address in every connection, where that does not depend on the peer.
+    Tcp(TcpListener, Option<SocketAddr>),
     Unix(UnixListener, Option<SocketFile>),
     Refusing(Socket),
     Closed,
@@ -72,7 +73,11 @@ impl Bound {
 
     pub(super) fn register(self) -> io::Result<Registered> {
         Ok(match self {
-            Self::Tcp(socket) => Registered::Tcp(TcpListener::from_std(socket)?),
+            Self::Tcp(socket) => {
+                let address = socket.local_addr().ok();
+                let address = address.filter(|address| !address.ip().is_unspecified());
+                Registered::Tcp(TcpListener::from_std(socket)?, address)
+            }
             Self::Unix(socket, file) => Registered::Unix(UnixListener::from_std(socket)?, file),
             Self::Refusing(socket) => Registered::Refusing(socket),
             Self::Closed => Registered::Closed,
@@ -83,7 +88,7 @@ impl Bound {
 impl Registered {
     pub(super) fn deregister(self) -> io::Result<Bound> {
         Ok(match self {
-            Self::Tcp(socket) => Bound::Tcp(socket.into_std()?),
+            Self::Tcp(socket, _) => Bound::Tcp(socket.into_std()?),
             Self::Unix(socket, file) => Bound::Unix(socket.into_std()?, file),
             Self::Refusing(socket) => Bound::Refusing(socket),
             Self::Closed => Bound::Closed,
@@ -93,7 +98,7 @@ impl Registered {
     /// The address, where there is one and it accepts.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp(socket) => socket.local_addr().ok(),
+            Self::Tcp(socket, _) => socket.local_addr().ok(),
             Self::Unix(..) | Self::Refusing(_) | Self::Closed => None,
         }
     }
@@ -157,6 +162,8 @@ fn bound_socket(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(reuse_port)?;
+    // What is accepted inherits it.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     Ok(socket)
 }
