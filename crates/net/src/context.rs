@@ -32,6 +32,11 @@ impl Recorder {
     pub fn timings(&self) -> Timings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// What has happened so far, which is then forgotten.
+    pub(crate) fn take(&self) -> Timings {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Observer for Recorder {

@@ -252,7 +252,7 @@ impl Dialer {
             say_silence(error, endpoint).with_endpoint(endpoint).with_attempts(attempts)
         };
         let mut connection = dial(&cx).await.map_err(failed)?;
-        connection.info.timings = recorder.timings();
+        connection.info.timings = recorder.take();
         Ok(connection)
     }
 
@@ -276,12 +276,14 @@ impl Dialer {
                 self.connect_tcp(&self.connect_to(endpoint), cx).await?
             }
             (Transport::Tcp | Transport::Tls, Some(proxy)) => {
-                self.connect_through(proxy, &self.connect_to(endpoint), cx).await?
+                // Boxed, as below, so that dialling without proxies and TLS takes little room.
+                Box::pin(self.connect_through(proxy, &self.connect_to(endpoint), cx)).await?
             }
         };
         connection.info.peer = endpoint.clone();
         if is_tls {
-            connection = secure(connection, &self.0.tls, &endpoint.host, cx).await?;
+            let secured = secure(connection, &self.0.tls, &endpoint.host, cx);
+            connection = Box::pin(secured).await?;
         }
         Ok(connection)
     }

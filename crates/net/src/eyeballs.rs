@@ -18,6 +18,9 @@ pub(crate) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// first address, each family in the resolver's order.
 pub(crate) fn interleave(addresses: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let addresses: Vec<_> = addresses.into_iter().collect();
+    if addresses.len() < 2 {
+        return addresses;
+    }
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (mut preferred, mut other): (VecDeque<_>, VecDeque<_>) =
         addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
@@ -44,14 +47,19 @@ pub(crate) async fn race<T, F>(
 where
     F: Future<Output = io::Result<T>>,
 {
-    let mut waiting = VecDeque::from(addresses);
-    let mut running = FuturesUnordered::new();
-    let mut failed = Vec::new();
     let begin = |address| {
         let watch = Watch { address, started: now(), report: &report, ended: false };
         let attempt = connect(address);
         async move { (watch, attempt.await) }
     };
+    if let [address] = addresses[..] {
+        let (watch, result) = begin(address).await;
+        let attempt = watch.end(result.as_ref().err().map(Failure::from));
+        return result.map(|connected| (address, connected)).map_err(|_| vec![attempt]);
+    }
+    let mut waiting = VecDeque::from(addresses);
+    let mut running = FuturesUnordered::new();
+    let mut failed = Vec::new();
     running.extend(waiting.pop_front().map(begin));
     while !running.is_empty() {
         let ended = tokio::select! {

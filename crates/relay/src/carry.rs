@@ -42,12 +42,15 @@ impl Carry {
     pub async fn join(&self, near: End, far: End, cx: &Context) -> Result<Carried, Error> {
         match (near, far) {
             (End::Stream(near), End::Stream(far)) => join(near, far, self.join, cx).await,
-            (End::Stream(near), End::Messages(far)) => self.frame(near, far, cx).await,
+            // Boxed, so that two streams do not hold the room that messages take.
+            (End::Stream(near), End::Messages(far)) => Box::pin(self.frame(near, far, cx)).await,
             (End::Messages(near), End::Stream(far)) => {
-                let Carried { there, back } = self.frame(far, near, cx).await?;
+                let Carried { there, back } = Box::pin(self.frame(far, near, cx)).await?;
                 Ok(Carried { there: back, back: there })
             }
-            (End::Messages(near), End::Messages(far)) => self.exchange(near, far, cx).await,
+            (End::Messages(near), End::Messages(far)) => {
+                Box::pin(self.exchange(near, far, cx)).await
+            }
         }
     }
 

@@ -71,37 +71,74 @@ impl Relay {
         local: Option<&Endpoint>,
         cx: &Context,
     ) -> Result<(), Error> {
+        self.carry_on(near, self.header_for(peer, local), cx).await
+    }
+
+    async fn carry_on(
+        &self,
+        near: End,
+        header: Option<Vec<u8>>,
+        cx: &Context,
+    ) -> Result<(), Error> {
+        // Boxed, so that an established join does not hold the room that dialling takes.
+        let far = Box::pin(self.reach(header, cx)).await?;
+        self.carry.join(near, far, cx).await.map(drop)
+    }
+
+    /// Dials the target, and says who has connected.
+    async fn reach(&self, header: Option<Vec<u8>>, cx: &Context) -> Result<End, Error> {
         let mut far = retry(&self.retry, cx, || End::dial(&self.to, &self.dialer, cx)).await?;
-        if let Some(version) = self.header {
-            let header = header(version, peer, local);
+        if let Some(header) = header {
             far.send(&header).await.map_err(|cause| {
                 Error::new(Kind::Lost, format!("could not send the PROXY header to {}", self.to))
                     .with_source(cause)
             })?;
         }
-        self.carry.join(near, far, cx).await.map(drop)
+        Ok(far)
+    }
+
+    fn header_for(&self, peer: &Endpoint, local: Option<&Endpoint>) -> Option<Vec<u8>> {
+        let header = local.map_or_else(ProxyHeader::local, |local| ProxyHeader::new(peer, local));
+        self.header.map(|version| match version {
+            Header::V1 => header.v1(),
+            Header::V2 => header.v2(),
+        })
     }
 }
 
 impl Handler for Relay {
-    async fn handle(&self, near: Connection, cx: Context) -> Result<(), Error> {
-        let Connection { stream, info, .. } = near;
-        let local = info.local.map(Endpoint::from);
-        self.relay(End::Stream(stream), &info.peer, local.as_ref(), &cx).await
+    fn handle(
+        &self,
+        near: Connection,
+        cx: Context,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        let local = near.info.local.map(Endpoint::from);
+        let header = self.header_for(&near.info.peer, local.as_ref());
+        let near = End::Stream(near.stream);
+        async move { self.carry_on(near, header, &cx).await }
     }
 }
 
 impl Handler<Session> for Relay {
     async fn handle(&self, near: Session, cx: Context) -> Result<(), Error> {
-        let peer = near.peer().clone();
-        self.relay(End::Messages(Messages::Session(near)), &peer, None, &cx).await
+        let header = self.header_for(near.peer(), None);
+        self.carry_on(End::Messages(Messages::Session(near)), header, &cx).await
     }
 }
 
-fn header(version: Header, peer: &Endpoint, local: Option<&Endpoint>) -> Vec<u8> {
-    let header = local.map_or_else(ProxyHeader::local, |local| ProxyHeader::new(peer, local));
-    match version {
-        Header::V1 => header.v1(),
-        Header::V2 => header.v2(),
+#[cfg(test)]
+mod tests {
+    use portolan_core::Timeouts;
+    use portolan_net::Stream;
+
+    use super::*;
+
+    #[test]
+    fn a_relayed_connection_takes_little_room() {
+        let relay = Relay::new("tcp://127.0.0.1:9".parse().unwrap(), Dialer::new()).unwrap();
+        let cx = Context::new(Timeouts::default());
+        let near = End::Stream(Stream::boxed(tokio::io::empty()));
+        let size = size_of_val(&relay.carry_on(near, None, &cx));
+        assert!(size <= 1100, "{size} bytes");
     }
 }

@@ -24,6 +24,16 @@ impl Connections {
         Arc::new(Self { name, console: *console })
     }
 
+    /// Whether anybody is told of `event`: if not, nothing need be put into words.
+    fn is_told(&self, event: &Event) -> bool {
+        let is_trouble = match event {
+            Event::AcceptFailed(_) | Event::Refused { .. } => true,
+            Event::Closed { failure, .. } => failure.is_some(),
+            _ => false,
+        };
+        is_trouble || self.console.is_json() || self.console.verbosity() > 0
+    }
+
     fn tell(&self, event: &Event) -> Result<(), Error> {
         let name = self.name.map(|name| format!("{name}: ")).unwrap_or_default();
         match (event, trace::connection(event)) {
@@ -51,7 +61,9 @@ impl Connections {
 
 impl Observer for Connections {
     fn observe(&self, _at: Instant, event: &Event) {
-        // Where stdout is gone there is nobody left to tell.
-        let _ = self.tell(event);
+        if self.is_told(event) {
+            // Where stdout is gone there is nobody left to tell.
+            let _ = self.tell(event);
+        }
     }
 }
