@@ -257,8 +257,12 @@ async fn many_sources_do_not_grow_the_server() {
     };
     let mut server = Running::start(|it| it.with_observer(log).with_limit(10), silent).await;
     let mut open = 0;
+    // Kept, so that nobody has the port of a session that is still open.
+    let mut clients = Vec::new();
     for _ in 0..500 {
-        Client::of(&server).await.say("ahoy").await;
+        let client = Client::of(&server).await;
+        client.say("ahoy").await;
+        clients.push(client);
         while events.recv().await.unwrap() != "+" {
             open -= 1;
         }
