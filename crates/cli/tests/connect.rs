@@ -60,6 +60,35 @@ fn it_ends_when_the_peer_does_whatever_the_input() {
 }
 
 #[test]
+fn all_is_sent_to_a_peer_that_has_said_all_at_once() {
+    let (heard, all) = mpsc::channel();
+    let port = peer(move |mut stream| {
+        stream.shutdown(Shutdown::Write)?;
+        thread::sleep(std::time::Duration::from_millis(20));
+        let mut said = Vec::new();
+        stream.read_to_end(&mut said)?;
+        heard.send(said.len()).map_err(std::io::Error::other)
+    });
+    let said = "ahoy\n".repeat(1_000_000);
+    assert_eq!(connect(&[&format!("tcp:{port}")], &said).done(), "");
+    assert_eq!(all.recv().unwrap(), said.len());
+}
+
+#[test]
+fn a_full_disk_is_told_however_little_is_written() {
+    let servers = Servers::only(&["tcp"]);
+    let portolan = Portolan::new();
+    let input = portolan.file("input", "hi");
+    let mut command = portolan.command(&["connect", &servers.url("tcp")]);
+    command.stdin(std::fs::File::open(input).unwrap());
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = command.stdout(full).stderr(Stdio::piped()).spawn().unwrap().wait_with_output();
+    let run = Run::from(output.unwrap());
+    assert_eq!(run.code, Some(23), "{}", run.err);
+    assert!(run.err.contains("could not write to stdout"), "{}", run.err);
+}
+
+#[test]
 fn without_shutdown_the_peer_is_not_told() {
     let port = peer(|stream| {
         let mut line = String::new();

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portolan_core::{Error, Kind};
@@ -12,8 +13,10 @@ use crate::End;
 
 /// The most that is read from a peer at once; a datagram of any size fits.
 const CHUNK: usize = 64 * 1024;
-/// How many chunks may wait for a peer: with [`CHUNK`] this bounds the memory that a slow one takes.
-const WAITING: usize = 64;
+/// How many bytes may wait for a peer.
+const WAITING: usize = 4 * 1024 * 1024;
+/// What each message that waits takes besides its bytes.
+const EACH: usize = 64;
 
 /// Passes on what each peer sends to all others, in the order in which it came. A peer that is too
 /// slow to take it is let go, so that it holds up nobody and no more than 4 MiB wait for it.
@@ -25,8 +28,25 @@ pub struct Broadcast(Arc<Mutex<Crowd>>);
 #[derive(Debug, Default)]
 struct Crowd {
     /// By number, in the order of their coming.
-    inboxes: HashMap<u64, mpsc::Sender<Arc<[u8]>>>,
+    inboxes: HashMap<u64, Inbox>,
     joined: u64,
+}
+
+/// What waits for a peer.
+#[derive(Debug)]
+struct Inbox {
+    sender: mpsc::UnboundedSender<Arc<[u8]>>,
+    /// How many bytes.
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Inbox {
+    /// Puts it in, unless too much waits already.
+    fn takes(&self, bytes: &Arc<[u8]>) -> bool {
+        let size = bytes.len() + EACH;
+        let waiting = self.waiting.fetch_add(size, Ordering::Relaxed);
+        waiting + size <= WAITING && self.sender.send(bytes.clone()).is_ok()
+    }
 }
 
 impl Broadcast {
@@ -47,9 +67,16 @@ impl Broadcast {
         let mut buffer = vec![0; CHUNK];
         loop {
             let next = async {
+                let coming = async {
+                    tokio::select! {
+                        received = peer.receive(&mut buffer) => Next::Received(received),
+                        waiting = seat.inbox.recv() => Next::Waiting(waiting),
+                    }
+                };
                 tokio::select! {
-                    received = peer.receive(&mut buffer) => Next::Received(received),
-                    waiting = seat.inbox.recv() => Next::Waiting(waiting),
+                    // What has come is taken before the end.
+                    biased;
+                    next = coming => next,
                     () = cx.stopping() => Next::Received(Ok(None)),
                 }
             };
@@ -58,7 +85,10 @@ impl Broadcast {
                     Some(count) => self.pass_on(seat.number, &buffer[..count]),
                     None => break,
                 },
-                Some(Next::Waiting(Some(bytes))) => peer.send(&bytes).await.map_err(lost)?,
+                Some(Next::Waiting(Some(bytes))) => {
+                    peer.send(&bytes).await.map_err(lost)?;
+                    seat.is_sent(&bytes);
+                }
                 Some(Next::Waiting(None)) => return Err(lost(io::Error::other(TooSlow))),
                 None => return Err(Error::new(Kind::Timeout, "nothing passed for too long")),
             }
@@ -71,19 +101,18 @@ impl Broadcast {
     }
 
     fn seat(&self) -> Seat<'_> {
-        let (sender, inbox) = mpsc::channel(WAITING);
+        let (sender, inbox) = mpsc::unbounded_channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
         let mut crowd = self.crowd();
         crowd.joined += 1;
         let number = crowd.joined;
-        crowd.inboxes.insert(number, sender);
-        Seat { broadcast: self, number, inbox }
+        crowd.inboxes.insert(number, Inbox { sender, waiting: waiting.clone() });
+        Seat { broadcast: self, number, inbox, waiting }
     }
 
     fn pass_on(&self, from: u64, bytes: &[u8]) {
         let bytes: Arc<[u8]> = bytes.into();
-        self.crowd()
-            .inboxes
-            .retain(|number, inbox| *number == from || inbox.try_send(bytes.clone()).is_ok());
+        self.crowd().inboxes.retain(|number, inbox| *number == from || inbox.takes(&bytes));
     }
 
     fn crowd(&self) -> MutexGuard<'_, Crowd> {
@@ -102,7 +131,14 @@ enum Next {
 struct Seat<'a> {
     broadcast: &'a Broadcast,
     number: u64,
-    inbox: mpsc::Receiver<Arc<[u8]>>,
+    inbox: mpsc::UnboundedReceiver<Arc<[u8]>>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Seat<'_> {
+    fn is_sent(&self, bytes: &[u8]) {
+        self.waiting.fetch_sub(bytes.len() + EACH, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Seat<'_> {

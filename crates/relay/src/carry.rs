@@ -67,9 +67,16 @@ impl Carry {
         let mut is_over = false;
         loop {
             let next = async {
+                let coming = async {
+                    tokio::select! {
+                        read = bytes.read(&mut piece), if !is_over => Next::Near(read.map(Some)),
+                        received = messages.receive(&mut message) => Next::Far(received),
+                    }
+                };
                 tokio::select! {
-                    read = bytes.read(&mut piece), if !is_over => Next::Near(read.map(Some)),
-                    received = messages.receive(&mut message) => Next::Far(received),
+                    // What has come is taken before the end.
+                    biased;
+                    next = coming => next,
                     () = cx.stopping() => Next::Far(Ok(None)),
                 }
             };
@@ -116,9 +123,16 @@ impl Carry {
         let (mut there, mut back) = (vec![0; Datagram::MAX], vec![0; Datagram::MAX]);
         loop {
             let next = async {
+                let coming = async {
+                    tokio::select! {
+                        received = near.receive(&mut there) => Next::Near(received),
+                        received = far.receive(&mut back) => Next::Far(received),
+                    }
+                };
                 tokio::select! {
-                    received = near.receive(&mut there) => Next::Near(received),
-                    received = far.receive(&mut back) => Next::Far(received),
+                    // What has come is taken before the end.
+                    biased;
+                    next = coming => next,
                     () = cx.stopping() => Next::Far(Ok(None)),
                 }
             };

@@ -142,6 +142,8 @@ impl Messages {
         loop {
             let received = async {
                 tokio::select! {
+                    // What has come is taken before the end.
+                    biased;
                     received = self.receive(&mut message) => received,
                     () = cx.stopping() => Ok(None),
                 }

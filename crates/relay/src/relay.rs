@@ -81,7 +81,10 @@ impl Relay {
         cx: &Context,
     ) -> Result<(), Error> {
         // Boxed, so that an established join does not hold the room that dialling takes.
-        let far = Box::pin(self.reach(header, cx)).await?;
+        let far = tokio::select! {
+            far = Box::pin(self.reach(header, cx)) => far?,
+            () = cx.stopping() => return Ok(()),
+        };
         self.carry.join(near, far, cx).await.map(drop)
     }
 

@@ -82,7 +82,11 @@ impl Talk {
             let _ = last.changed().await;
             return Ok(Vec::new());
         }
-        input.next().await
+        tokio::select! {
+            messages = input.next() => messages,
+            // Somebody else has spoken: what comes next is for them.
+            _ = last.changed() => Ok(Vec::new()),
+        }
     }
 }
 
@@ -107,6 +111,8 @@ impl Handler<Session> for Talk {
         let number = self.0.peers.fetch_add(1, Ordering::Relaxed) + 1;
         loop {
             tokio::select! {
+                // What has come is taken before the end.
+                biased;
                 received = session.receive() => match received {
                     Some(message) => self.listen(message, number).await?,
                     None => return Ok(()),

@@ -37,7 +37,7 @@ impl Needs {
 }
 
 /// The flags about dialling that do not apply everywhere.
-const FLAGS: [(&str, Needs); 20] = [
+const FLAGS: [(&str, Needs); 21] = [
     ("ipv4", Needs::Ip),
     ("ipv6", Needs::Ip),
     ("resolve", Needs::Ip),
@@ -57,6 +57,7 @@ const FLAGS: [(&str, Needs); 20] = [
     ("pin", Needs::Tls),
     ("keylog", Needs::Tls),
     ("no-shutdown", Needs::Stream),
+    ("crlf", Needs::Stream),
     ("datagram-size", Needs::Messages),
 ];
 

@@ -120,7 +120,7 @@ impl Connector<'_> {
         let carried = match &args.exec {
             Some(exec) => self.execute(exec, far, cx).await,
             None => {
-                let near = End::Stream(Stream::boxed(self.stdio.reopened()));
+                let near = End::Stream(Stream::boxed(self.stdio.clone()));
                 let until = if args.stdio.send_only { Until::Near } else { Until::Far };
                 self.carry(until).join(near, far, cx).await
             }

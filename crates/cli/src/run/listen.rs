@@ -265,7 +265,7 @@ struct Desk {
 
 impl Desk {
     async fn attend(&self, peer: End, cx: &Context) -> Result<(), Error> {
-        let near = End::Stream(Stream::boxed(self.stdio.reopened()));
+        let near = End::Stream(Stream::boxed(self.stdio.clone()));
         let carried = carry(self.until, self.framing).join(near, peer, cx).await;
         self.note_failure(carried.map(drop))
     }

@@ -28,6 +28,7 @@ pub async fn run(args: &RelayArgs, given: &Given, console: &Console) -> Result<E
     End::check(args.from.scheme())?;
     End::check(args.to.scheme())?;
     given.check_serving(args.from.scheme())?;
+    check(args, given)?;
     given.check(&BTreeSet::from([args.to.scheme()]))?;
     captured(&args.dial.pcap, console, async |capture, console| carry(args, capture, console).await)
         .await
@@ -85,6 +86,22 @@ fn workers(args: &RelayArgs) -> usize {
         return 1;
     }
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Looks at flags that only make sense together.
+fn check(args: &RelayArgs, given: &Given) -> Result<(), Error> {
+    let refuse = |message: &str, hint: &str| Err(Error::new(Kind::Usage, message).with_hint(hint));
+    if given.contains("timeout") {
+        return refuse(
+            "--timeout does not apply to relay, which goes on until it is stopped",
+            "--connect-timeout bounds dialling, --idle-timeout silence",
+        );
+    }
+    let sends = args.proxy_protocol.iter().any(|way| *way != ProxyProtocol::Accept);
+    if sends && args.to.scheme() == Scheme::Udp {
+        return refuse("--proxy-protocol sends to streams only, not to udp:", "leave it out");
+    }
+    Ok(())
 }
 
 async fn relay(args: &RelayArgs, capture: Option<Capture>) -> Result<Relay, Error> {

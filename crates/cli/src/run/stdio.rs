@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use portolan::{Direction, Error, Kind};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, Stdin, Stdout};
@@ -20,16 +20,12 @@ const PIECE: usize = 64 * 1024;
 
 /// Stdin and stdout. What is read from it is the input, what is written to it the output. A clone
 /// is the same: for one peer after the other.
-///
-/// Once it was shut down, because the peer has said all, the input has ended too.
 #[derive(Clone)]
 pub(super) struct Stdio(Arc<Mutex<State>>);
 
 struct State {
     input: Input,
     output: Output,
-    /// Whether the peer has said all.
-    is_closed: bool,
     failure: Option<Error>,
 }
 
@@ -46,19 +42,12 @@ impl Stdio {
         let input = Input {
             stdin: tokio::io::stdin(),
             is_read: !args.recv_only,
-            crlf: args.crlf,
+            crlf: args.crlf.then(CrLf::default),
             ends: !args.no_shutdown && !args.recv_only,
             has_ended: false,
-            reader: None,
         };
         let output = Output { stdout: tokio::io::stdout(), form, waiting: Vec::new() };
-        Self(Arc::new(Mutex::new(State { input, output, is_closed: false, failure: None })))
-    }
-
-    /// The same, open for the next peer.
-    pub(super) fn reopened(&self) -> Self {
-        self.state().is_closed = false;
-        self.clone()
+        Self(Arc::new(Mutex::new(State { input, output, failure: None })))
     }
 
     /// Whether there is no more input.
@@ -83,16 +72,13 @@ impl AsyncRead for Stdio {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let state = &mut *self.state();
-        if state.is_closed {
-            return Poll::Ready(Ok(()));
-        }
         let sent = ready!(state.input.poll_read(cx, buffer)).inspect_err(|cause| {
             let cause = io::Error::from(cause.kind());
             state.failure = Some(Error::new(Kind::Read, "could not read stdin").with_source(cause));
         })?;
         state.output.show(Direction::Sent, sent);
         // Nobody waits for this to be shown: what is left goes out with what comes next.
-        let _ = state.output.poll_write_out(cx)?;
+        let _ = state.poll_output(cx)?;
         Poll::Ready(Ok(()))
     }
 }
@@ -117,39 +103,39 @@ impl AsyncWrite for Stdio {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let state = &mut *self.state();
         ready!(state.poll_output(cx))?;
-        Pin::new(&mut state.output.stdout).poll_flush(cx)
+        let flushed = ready!(Pin::new(&mut state.output.stdout).poll_flush(cx));
+        Poll::Ready(state.kept(flushed))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = ready!(self.as_mut().poll_flush(cx));
-        let state = &mut *self.state();
-        state.is_closed = true;
-        state.input.reader.take().into_iter().for_each(Waker::wake);
-        Poll::Ready(flushed)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
     }
 }
 
 impl State {
-    /// Writes out what waits, and keeps the reason where that fails.
+    /// Writes out what waits.
     fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let written = ready!(self.output.poll_write_out(cx));
-        Poll::Ready(written.inspect_err(|cause| {
+        Poll::Ready(self.kept(written))
+    }
+
+    /// Keeps the reason where writing to stdout fails.
+    fn kept(&mut self, written: io::Result<()>) -> io::Result<()> {
+        written.inspect_err(|cause| {
             let cause = io::Error::from(cause.kind());
             let error = Error::new(Kind::Write, "could not write to stdout").with_source(cause);
             self.failure = Some(error);
-        }))
+        })
     }
 }
 
 struct Input {
     stdin: Stdin,
     is_read: bool,
-    crlf: bool,
+    crlf: Option<CrLf>,
     /// Whether the peer is told of the end.
     ends: bool,
     has_ended: bool,
-    /// Who waits for more.
-    reader: Option<Waker>,
 }
 
 impl Input {
@@ -159,22 +145,29 @@ impl Input {
         cx: &mut Context<'_>,
         buffer: &'a mut ReadBuf<'_>,
     ) -> Poll<io::Result<&'a [u8]>> {
-        self.reader = Some(cx.waker().clone());
         let start = buffer.filled().len();
         if self.is_read && !self.has_ended {
-            // Each byte may become two.
-            let room = if self.crlf { buffer.remaining().div_ceil(2) } else { buffer.remaining() };
-            let room = room.min(PIECE);
-            let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(room));
-            ready!(Pin::new(&mut self.stdin).poll_read(cx, &mut piece))?;
-            let count = piece.filled().len();
-            buffer.advance(count);
-            self.has_ended = count == 0;
-            if self.crlf {
-                let lines = with_crlf(&buffer.filled()[start..]);
-                buffer.set_filled(start);
-                buffer.put_slice(&lines);
+            match &mut self.crlf {
+                None => {
+                    let room = buffer.remaining().min(PIECE);
+                    let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(room));
+                    ready!(Pin::new(&mut self.stdin).poll_read(cx, &mut piece))?;
+                    let count = piece.filled().len();
+                    buffer.advance(count);
+                }
+                Some(lines) => {
+                    if lines.waiting.is_empty() {
+                        let mut bytes = [0; PIECE / 8];
+                        let mut piece = ReadBuf::new(&mut bytes);
+                        ready!(Pin::new(&mut self.stdin).poll_read(cx, &mut piece))?;
+                        lines.take(piece.filled());
+                    }
+                    let count = lines.waiting.len().min(buffer.remaining());
+                    buffer.put_slice(&lines.waiting[..count]);
+                    lines.waiting.drain(..count);
+                }
             }
+            self.has_ended = buffer.filled().len() == start;
         }
         match buffer.filled().len() > start || (self.has_ended && self.ends) {
             true => Poll::Ready(Ok(&buffer.filled()[start..])),
@@ -183,16 +176,24 @@ impl Input {
     }
 }
 
-/// With a carriage return before each line feed.
-fn with_crlf(bytes: &[u8]) -> Vec<u8> {
-    let mut lines = Vec::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        if *byte == b'\n' && lines.last() != Some(&b'\r') {
-            lines.push(b'\r');
+/// Puts a carriage return before each line feed that has none, wherever the input is cut.
+#[derive(Default)]
+struct CrLf {
+    last: u8,
+    /// What is ready to be sent.
+    waiting: Vec<u8>,
+}
+
+impl CrLf {
+    fn take(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            if *byte == b'\n' && self.last != b'\r' {
+                self.waiting.push(b'\r');
+            }
+            self.waiting.push(*byte);
+            self.last = *byte;
         }
-        lines.push(*byte);
     }
-    lines
 }
 
 struct Output {
@@ -251,6 +252,10 @@ mod tests {
 
     #[test]
     fn a_line_feed_gets_one_carriage_return() {
-        assert_eq!(with_crlf(b"a\nb\r\n\n"), b"a\r\nb\r\n\r\n");
+        let mut lines = CrLf::default();
+        for piece in ["a\nb\r", "\n\n"] {
+            lines.take(piece.as_bytes());
+        }
+        assert_eq!(lines.waiting, b"a\r\nb\r\n\r\n");
     }
 }

@@ -118,6 +118,11 @@ impl<const N: usize> Joined<N> {
                 if way == 0 && self.until == Until::Near {
                     self.over_at = Some(now() + LAST_WORDS);
                 }
+                if way == N - 1 && self.until == Until::Far {
+                    // What the near end has to say already is still carried.
+                    self.is_stopping = true;
+                    self.moved_at = now();
+                }
             }
         }
         if (self.idle.is_some() || self.is_stopping) && self.carried() != before {
@@ -138,9 +143,7 @@ impl<const N: usize> Joined<N> {
                 return Some(Ok(()));
             }
         }
-        let is_over = self.has_finished == [true; N]
-            || self.until == Until::Far && self.has_finished[N - 1]
-            || self.over_at.is_some_and(|at| now() >= at);
+        let is_over = self.has_finished == [true; N] || self.over_at.is_some_and(|at| now() >= at);
         if is_over {
             return Some(self.end());
         }

@@ -52,7 +52,7 @@ pub enum Until {
     /// The near one has said all, and the far one has it; what the far one says within a second
     /// after that is still carried.
     Near,
-    /// The far one has said all, whatever the near one has yet to say.
+    /// The far one has said all, and the near one has nothing more to say at the moment.
     Far,
 }
 
