@@ -10,7 +10,7 @@ use portolan::net::{self, Handler, Share};
 use portolan::{Error, Kind};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::listen::Model;
@@ -52,11 +52,27 @@ pub(super) async fn serve(
     // They end by themselves where they serve one connection only.
     tokio::select! {
         () = shutdown => {}
-        () = async { while running.join_next().await.is_some() {} } => {}
+        () = ends(&mut running) => {}
     }
     drop(stop);
-    running.join_all().await;
+    ends(&mut running).await;
     Ok(())
+}
+
+/// Waits until all have ended.
+async fn ends(running: &mut JoinSet<()>) {
+    while let Some(ended) = running.join_next().await {
+        pass_on_panic(ended);
+    }
+}
+
+/// A worker that panics is not to pass for one that has ended.
+fn pass_on_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
+    }
 }
 
 /// Serves on an event loop and a thread of its own; what is returned is ready when they end.
@@ -71,13 +87,13 @@ fn worker(
         let _inside = event_loop.enter();
         share.listen()?
     };
-    let (done, end) = oneshot::channel::<()>();
+    let (done, end) = oneshot::channel();
     let run = move || {
         // As a task: what is awaited outside of one wakes the loop by way of the kernel.
         let served = event_loop.spawn(net::serve(listener, handler, stopping.cancelled_owned()));
-        let _ = event_loop.block_on(served);
-        drop(done);
+        // Nobody waits any more after a second signal.
+        let _ = done.send(event_loop.block_on(served));
     };
     thread::Builder::new().name("worker".to_owned()).spawn(run).map_err(failed)?;
-    Ok(async { end.await.unwrap_or_default() })
+    Ok(async { end.await.map_or((), pass_on_panic) })
 }
