@@ -1,4 +1,11 @@
 //! Serving: a handler for every connection that comes in, until the shutdown.
+//!
+//! The runtime decides the model. On tokio's default one, handlers are tasks on all cores: right
+//! for handlers that compute, speak TLS, or serve peers of unequal appetite. On a current-thread one
+//! they share one thread and one event loop: no message wakes another thread, which with small
+//! messages and little work for each is worth a quarter in speed, and a handler that computes holds
+//! up all others. [`Listener::share`] gives each of several such loops a socket of its own. For
+//! libraries that block there is [`blocking`](crate::blocking), a thread a connection.
 
 use std::future::Future;
 use std::sync::Arc;

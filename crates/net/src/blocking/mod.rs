@@ -5,6 +5,10 @@
 //! too, is done by one event loop inside [`serve`]; a connection has a thread only while it is
 //! handled. [`Threads`] does the same within an asynchronous [`serve`](crate::serve).
 //!
+//! It is right for up to some hundreds of connections and for handlers that call what blocks. Each
+//! has a stack, and each message wakes a thread: with small ones half as many pass as through an
+//! event loop.
+//!
 //! ```
 //! use std::io::{self, BufRead, BufReader, Write};
 //!
