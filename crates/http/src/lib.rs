@@ -27,12 +27,16 @@
 //! # }
 //! ```
 
+mod answer;
+mod body;
 mod client;
 mod error;
 mod lines;
 mod server;
 mod watch;
 
-pub use client::{Client, RECEIVE, Received, Response, SEND, WAIT};
+pub use answer::{Answer, Received, Sent};
+pub use body::{Body, Piece};
+pub use client::{Client, Protocol, RECEIVE, SEND, WAIT};
 pub use error::{HttpError, Speaks};
 pub use server::{Server, upgrade};
