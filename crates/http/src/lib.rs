@@ -30,9 +30,11 @@
 mod answer;
 mod body;
 mod client;
+mod decode;
 mod error;
 mod lines;
 mod server;
+mod session;
 mod watch;
 
 pub use answer::{Answer, Received, Sent};
@@ -40,3 +42,4 @@ pub use body::{Body, Piece};
 pub use client::{Client, Protocol, RECEIVE, SEND, WAIT};
 pub use error::{HttpError, Speaks};
 pub use server::{Server, upgrade};
+pub use session::{IntoUrl, Session};
