@@ -27,12 +27,20 @@
 //! # }
 //! ```
 
+mod auth;
 mod client;
+mod cookies;
 mod error;
 mod lines;
+mod redirect;
+mod retries;
 mod server;
 mod watch;
 
+pub use auth::{Auth, Challenge, DigestSession};
 pub use client::{Client, RECEIVE, Received, Response, SEND, WAIT};
+pub use cookies::Jar;
 pub use error::{HttpError, Speaks};
+pub use redirect::{Redirect, Redirects};
+pub use retries::Retries;
 pub use server::{Server, upgrade};
