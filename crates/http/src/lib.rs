@@ -28,10 +28,15 @@
 //! ```
 
 mod auth;
+mod charset;
 mod client;
 mod cookies;
+mod disposition;
 mod error;
+mod events;
 mod lines;
+mod multipart;
+mod netrc;
 mod redirect;
 mod retries;
 mod server;
@@ -40,7 +45,11 @@ mod watch;
 pub use auth::{Auth, Challenge, DigestSession};
 pub use client::{Client, RECEIVE, Received, Response, SEND, WAIT};
 pub use cookies::Jar;
+pub use disposition::{file_name, safe_name};
 pub use error::{HttpError, Speaks};
+pub use events::{EventParser, ServerEvent};
+pub use multipart::{Form, Part, Piece};
+pub use netrc::{Login, Netrc};
 pub use redirect::{Redirect, Redirects};
 pub use retries::Retries;
 pub use server::{Server, upgrade};
