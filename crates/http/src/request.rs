@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::auth::Auth;
 use crate::body::Body;
+use crate::multipart::Form;
 use crate::response::Response;
 use crate::session::{Session, field};
 
@@ -68,8 +69,9 @@ impl RequestBuilder {
             let path = url.path_and_query();
             let joint = if path.contains('?') { '&' } else { '?' };
             let path = format!("{path}{joint}{}", encode([(name, value)]));
-            url.with_path(&path)
-                .map_err(|error| Error::new(Kind::Usage, "could not use a query").with_source(error))
+            url.with_path(&path).map_err(|error| {
+                Error::new(Kind::Usage, "could not use a query").with_source(error)
+            })
         });
         self
     }
@@ -107,6 +109,12 @@ impl RequestBuilder {
     pub fn form<'a>(self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let form = encode(pairs);
         self.typed("application/x-www-form-urlencoded").body(form)
+    }
+
+    /// Sends the parts of a form, files among them (RFC 7578).
+    pub fn multipart(mut self, form: &Form) -> Self {
+        self.headers.insert(header::CONTENT_TYPE, form.content_type());
+        self.body(Body::pieces(form.pieces()))
     }
 
     /// Sends this body.
@@ -192,9 +200,10 @@ impl fmt::Debug for RequestBuilder {
 impl Request {
     /// The request-target in origin-form (RFC 9112 section 3.2.1).
     pub(crate) fn target(url: &Url) -> Result<Uri, Error> {
-        url.path_and_query().parse().map_err(|error| {
+        let target: Result<Uri, http::uri::InvalidUri> = url.path_and_query().parse();
+        target.map_err(|error| {
             Error::new(Kind::Usage, format!("could not make a request for {url}"))
-                .with_source::<http::uri::InvalidUri>(error)
+                .with_source(error)
         })
     }
 }

@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
@@ -16,6 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::answer::{Answer, Sent};
+use crate::charset;
 use crate::client::RECEIVE;
 use crate::decode::{Coding, Decoder};
 use crate::error::{cut_short, explain_body, late_body};
@@ -176,9 +176,10 @@ impl Response {
                 self.cx.observe(&Event::Started(RECEIVE));
             }
         }
-        let read = self.read().await.map_err(|error| {
-            error.with_phase(RECEIVE).with_endpoint(&self.url.endpoint())
-        });
+        let read = self
+            .read()
+            .await
+            .map_err(|error| error.with_phase(RECEIVE).with_endpoint(&self.url.endpoint()));
         if !matches!(read, Ok(Some(_))) {
             self.receiving = Receiving::Over;
             self.cx.fact(RECEIVE, "bytes", self.received());
@@ -249,7 +250,9 @@ impl Response {
     /// # Errors
     /// As for [`bytes`](Self::bytes).
     pub async fn text(self) -> Result<String, Error> {
-        Ok(String::from_utf8_lossy(&self.bytes().await?).into_owned())
+        let headers = self.head.headers.clone();
+        let bytes = self.bytes().await?;
+        Ok(charset::decode(&bytes, &headers).into_owned())
     }
 
     /// The whole body, which is JSON.
@@ -361,8 +364,8 @@ impl Wire {
                 None => {
                     self.end();
                     // HTTP/2 can end a stream early and call it well (RFC 9113 section 8.1).
-                    if let Some(expected) = self.expected.filter(|expected| received < *expected) {
-                        return Some(Err(cut_short(received, expected)));
+                    if self.expected.is_some_and(|expected| received < expected) {
+                        return Some(Err(cut_short(received, self.expected)));
                     }
                 }
             }

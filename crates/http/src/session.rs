@@ -301,8 +301,8 @@ pub(crate) fn field(name: &str, value: &str) -> Result<(HeaderName, HeaderValue)
         Error::new(Kind::Usage, format!("could not use a header field: {part} is not allowed"))
     };
     let parsed_name = HeaderName::from_bytes(name.as_bytes());
-    let parsed_name = parsed_name
-        .map_err(|_| unusable(&format!("the name '{}'", name.escape_debug())))?;
+    let parsed_name =
+        parsed_name.map_err(|_| unusable(&format!("the name '{}'", name.escape_debug())))?;
     let value = HeaderValue::from_bytes(value.as_bytes())
         .map_err(|_| unusable(&format!("a control character in the value of '{name}'")))?;
     Ok((parsed_name, value))

@@ -57,7 +57,13 @@ impl Session {
     ) -> Result<Request, Error> {
         let settings = &*self.settings;
         let mut headers = own;
-        for name in settings.headers.keys().filter(|name| !headers.contains_key(*name)).cloned().collect::<Vec<_>>() {
+        for name in settings
+            .headers
+            .keys()
+            .filter(|name| !headers.contains_key(*name))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
             for value in settings.headers.get_all(&name) {
                 headers.append(name.clone(), value.clone());
             }
@@ -72,8 +78,9 @@ impl Session {
             Some(body) => body,
             None => Body::empty(),
         };
-        let has_body = !body.is_empty() || matches!(method, Method::POST | Method::PUT | Method::PATCH);
-        if let Some(len) = body.len().filter(|_| has_body) {
+        let has_body =
+            !body.is_empty() || matches!(method, Method::POST | Method::PUT | Method::PATCH);
+        if let Some(len) = body.length().filter(|_| has_body) {
             headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(len));
         }
         let auth = auth.or_else(|| of_url(&url)).or_else(|| settings.auth.clone());
@@ -130,7 +137,8 @@ impl Session {
                 }
             };
             let next = self.next(&mut course, &answer, &cx)?;
-            let decodes = self.settings.decodes && !course.request.headers.contains_key(header::RANGE);
+            let decodes =
+                self.settings.decodes && !course.request.headers.contains_key(header::RANGE);
             let url = course.request.url.clone();
             let history = std::mem::take(&mut course.history);
             let known = (recorder.clone(), cx.clone(), self.settings.body_limit);
@@ -216,12 +224,14 @@ impl Session {
 
     /// What an answer asks for.
     fn next(&self, course: &mut Course, answer: &Answer, cx: &Context) -> Result<Next, Error> {
-        let Course { request, history, .. } = &*course;
         let (status, headers) = (answer.status(), answer.headers());
         if let Some(jar) = &self.settings.jar {
-            jar.receive(&request.url, headers);
+            jar.receive(&course.request.url, headers);
         }
-        if status == StatusCode::UNAUTHORIZED && course.body.is_some() && self.is_challenged(course, headers) {
+        if status == StatusCode::UNAUTHORIZED
+            && course.body.is_some()
+            && self.is_challenged(course, headers)
+        {
             course.has_logged_in = true;
             return Ok(Next::Again(Duration::ZERO));
         }
