@@ -100,6 +100,12 @@ impl fmt::Display for Of {
 
 /// The error of an exchange with `peer` that failed before the head of its response was there.
 pub(crate) fn explain(error: &hyper::Error, peer: &str, watch: &Watch) -> Error {
+    if error.is_user()
+        && let Some(io) = find::<io::Error>(error)
+    {
+        return Error::new(Kind::Read, format!("could not send the body to {peer}"))
+            .with_source(io::Error::new(io.kind(), io.to_string()));
+    }
     let greeting = watch.greeting();
     let (kind, cause) = if error.is_parse_too_large() && watch.has_seen(HEAD_MAX, HEADERS_MAX) {
         (Kind::Protocol, HttpError::HeadTooLarge)

@@ -27,7 +27,9 @@
 //! # }
 //! ```
 
+mod answer;
 mod auth;
+mod body;
 mod charset;
 mod client;
 mod cookies;
@@ -42,13 +44,15 @@ mod retries;
 mod server;
 mod watch;
 
+pub use answer::{Answer, Received, Sent};
 pub use auth::{Auth, Challenge, DigestSession};
-pub use client::{Client, RECEIVE, Received, Response, SEND, WAIT};
+pub use body::{Body, Piece};
+pub use client::{Client, Protocol, RECEIVE, SEND, WAIT};
 pub use cookies::Jar;
 pub use disposition::{file_name, safe_name};
 pub use error::{HttpError, Speaks};
 pub use events::{EventParser, ServerEvent};
-pub use multipart::{Form, Part, Piece};
+pub use multipart::{Form, Part};
 pub use netrc::{Login, Netrc};
 pub use redirect::{Redirect, Redirects};
 pub use retries::Retries;
