@@ -59,7 +59,7 @@ pub use events::{EventParser, ServerEvent};
 pub use multipart::{Form, Part};
 pub use netrc::{Login, Netrc};
 pub use redirect::{Redirect, Redirects};
-pub use request::{Request, RequestBuilder};
+pub use request::{Prepared, Request};
 pub use response::{Hop, Response};
 pub use retries::Retries;
 pub use server::{Server, upgrade};
