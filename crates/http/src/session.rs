@@ -28,6 +28,15 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 /// How much of a body [`Response::bytes`] and its like keep.
 const BODY_MAX: u64 = 64 * 1024 * 1024;
 
+/// Gets `url`, by a [`Session`] with the defaults that is not kept: whoever asks more than once makes
+/// one, and spares the connections.
+///
+/// # Errors
+/// As for [`Request::send`].
+pub async fn get(url: impl IntoUrl) -> Result<Response, Error> {
+    Session::new().get(url).send().await
+}
+
 /// A client of HTTP for many requests: it keeps connections, cookies, fields and a login.
 ///
 /// Cheap to clone. The setters give a changed copy; what they do not concern is shared: cookies,
