@@ -49,7 +49,7 @@ pub(crate) struct Settings {
     proxy_protocol: bool,
     pub(crate) once: bool,
     tls: Option<Arc<tls::Server>>,
-    faults: Plan,
+    pub(crate) faults: Plan,
     capture: Option<Capture>,
     pub(crate) timeouts: Timeouts,
     pub(crate) drain: Duration,

@@ -66,6 +66,7 @@ pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Fut
         cx = cx.with_observer(observer.clone());
     }
     let drain = settings.drain;
+    let faults = settings.faults.clone();
     let handler = Arc::new(handler);
     let mut tasks = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
@@ -87,7 +88,10 @@ pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Fut
     }
     let is_once = listener.settings.once;
     drop(listener);
-    let mut all = std::pin::pin!(async { while tasks.join_next().await.is_some() {} });
+    let mut all = std::pin::pin!(async {
+        while tasks.join_next().await.is_some() {}
+        faults.delivered().await;
+    });
     if is_once {
         tokio::select! {
             () = &mut all => return,
@@ -200,9 +204,12 @@ mod tests {
     use std::sync::Mutex;
     use std::time::Duration;
 
+    use futures_util::FutureExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::{mpsc, oneshot};
 
     use super::*;
+    use crate::fault::Plan;
     use crate::{Dialer, Observer};
 
     /// Passes on why connections were closed.
@@ -235,6 +242,23 @@ mod tests {
         let server = tokio::spawn(serve(listener, handler, pending()));
         assert_eq!(ends.recv().await.unwrap().unwrap(), BROKEN_OFF);
         server.abort();
+    }
+
+    #[tokio::test]
+    async fn what_a_fault_holds_back_is_delivered_before_the_end() {
+        let (listener, _ends) = observed().await;
+        let plan = Plan::new(vec!["latency=50ms".parse().unwrap()], 0);
+        let listener = listener.with_faults(plan).unwrap().once();
+        let mut peer = dial(&listener).await.stream;
+        let handler = |mut it: Connection, _: Context| async move {
+            // Neither flushed nor shut down.
+            it.stream.write_all(b"ahoy").await.unwrap();
+            Ok(())
+        };
+        serve(listener, handler, pending()).await;
+        let mut said = String::new();
+        let read = peer.read_to_string(&mut said).now_or_never();
+        assert_eq!((read.unwrap().unwrap(), said.as_str()), (4, "ahoy"));
     }
 
     #[tokio::test(start_paused = true)]

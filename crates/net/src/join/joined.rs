@@ -164,7 +164,7 @@ impl<const N: usize> Joined<N> {
         [quiet, idle, paused, self.over_at].into_iter().flatten().min()
     }
 
-    /// Whether bytes were read that have yet to be written, or are held up by the pace.
+    /// Whether bytes were read that have yet to be delivered, or are held up by the pace.
     fn is_under_way(&self) -> bool {
         self.unfinished().any(|flow| flow.holds() || flow.paused_until().is_some())
     }
