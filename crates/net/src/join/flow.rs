@@ -106,11 +106,13 @@ impl Flow {
     }
 
     /// Moves what can be moved now. Ready once the source has said all, and the sink knows it; or
-    /// has broken, and the sink has what came before.
+    /// has broken, and the sink has what came before. On the last way a socket learns the end by its
+    /// close, which follows at once.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         streams: &mut [Stream],
+        is_last: bool,
     ) -> Poll<Result<(), Break>> {
         let to = self.to;
         let broken = |stream| move |cause| Break { stream, cause };
@@ -118,6 +120,9 @@ impl Flow {
             ready!(self.poll_deliver(cx, &mut streams[to])).map_err(broken(to))?;
             if self.has_ended {
                 ready!(self.poll_flush(cx, &mut streams[to])).map_err(broken(to))?;
+                if is_last && streams[to].raw().is_some() {
+                    return Poll::Ready(Ok(()));
+                }
                 return poll_shutdown(cx, &mut streams[to]).map_err(broken(to));
             }
             if self.broken.is_some() {
@@ -193,6 +198,10 @@ impl Flow {
         };
         self.paused_until = None;
         let read = match self.poll_read(cx, streams, limit) {
+            // A Unix peer that has not read all before it closed; what it said has come.
+            Err(broken) if is_reset(&broken.cause) && streams[self.from].is_unix() => {
+                Poll::Ready(0)
+            }
             // Many programs half-close TLS by half-closing TCP, and wait for an answer.
             Err(broken) if broken.cause.kind() == io::ErrorKind::UnexpectedEof => {
                 self.is_cut = true;
@@ -292,6 +301,10 @@ impl Flow {
         }
         Ok(Poll::Ready(bytes.len()))
     }
+}
+
+fn is_reset(cause: &io::Error) -> bool {
+    cause.kind() == io::ErrorKind::ConnectionReset
 }
 
 fn lift<T>(polled: Poll<io::Result<T>>) -> io::Result<Poll<T>> {
