@@ -11,8 +11,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
-use portolan_core::{Endpoint, Error, Event, Timeouts};
-use tokio::sync::OwnedSemaphorePermit;
+use portolan_core::{Blame, Endpoint, Error, Event, Kind, Timeouts};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -80,10 +80,19 @@ pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Fut
                 Some(_) = tasks.join_next() => {}
             }
         };
-        let is_last = listener.settings.once && !incoming.is_refused();
-        tasks.spawn(attend(Box::new(incoming), handler.clone(), cx.clone()));
-        if is_last {
-            break;
+        let incoming = Box::new(incoming);
+        if !listener.settings.once {
+            tasks.spawn(attend(incoming, handler.clone(), cx.clone(), None));
+            continue;
+        }
+        let (established, is_established) = oneshot::channel();
+        tasks.spawn(attend(incoming, handler.clone(), cx.clone(), Some(established)));
+        tokio::select! {
+            () = &mut shutdown => break,
+            // Who does not get so far as to be served does not count.
+            is_established = is_established => if is_established.is_ok() {
+                break;
+            },
         }
     }
     let is_once = listener.settings.once;
@@ -103,10 +112,19 @@ pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Fut
 }
 
 /// Accompanies a connection from its accept to its end.
-async fn attend(incoming: Box<Incoming>, handler: Arc<impl Handler>, cx: Context) {
+async fn attend(
+    incoming: Box<Incoming>,
+    handler: Arc<impl Handler>,
+    cx: Context,
+    told: Option<oneshot::Sender<()>>,
+) {
+    let cx = cx.of_connection(incoming.peer());
     // Boxed, like what came in, so that all that is held later is the handler's own future.
     let begin = Box::pin(async {
         let (visit, established) = establish(*incoming, &cx).await?;
+        if let (Some(told), Ok(_)) = (told, &established) {
+            let _ = told.send(());
+        }
         let handle = |connection| handler.handle(connection, cx.clone());
         Some((visit, established.map(|connection| connection.map(handle))))
     });
@@ -154,7 +172,7 @@ pub(crate) struct Visit<'a> {
     meter: Arc<Meter>,
     slot: Option<OwnedSemaphorePermit>,
     /// What ended it, where it is not a plain close: until it has ended, that it is broken off.
-    failure: Option<String>,
+    failure: Option<Error>,
     cx: &'a Context,
 }
 
@@ -172,14 +190,14 @@ impl<'a> Visit<'a> {
             accepted: now(),
             meter,
             slot: None,
-            failure: Some(BROKEN_OFF.to_owned()),
+            failure: Some(Error::new(Kind::Lost, BROKEN_OFF).with_blame(Blame::Us)),
             cx,
         }
     }
 
     /// The handler has come to its end.
     pub(crate) fn end(&mut self, result: Result<(), Error>) {
-        self.failure = result.err().map(|error| format!("{error:#}"));
+        self.failure = result.err();
     }
 }
 
@@ -193,7 +211,7 @@ impl Drop for Visit<'_> {
             bytes_in: self.meter.read(),
             bytes_out: self.meter.written(),
             elapsed: now().saturating_duration_since(self.accepted),
-            failure: self.failure.take(),
+            failure: self.failure.take().map(Arc::new),
         });
     }
 }
@@ -206,19 +224,19 @@ mod tests {
 
     use futures_util::FutureExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::sync::{mpsc, oneshot};
+    use tokio::sync::mpsc;
 
     use super::*;
     use crate::fault::Plan;
     use crate::{Dialer, Observer};
 
     /// Passes on why connections were closed.
-    struct Ends(mpsc::UnboundedSender<Option<String>>);
+    struct Failures(mpsc::UnboundedSender<Option<String>>);
 
-    impl Observer for Ends {
+    impl Observer for Failures {
         fn observe(&self, _at: Instant, event: &Event) {
             if let Event::Closed { failure, .. } = event {
-                let _ = self.0.send(failure.clone());
+                let _ = self.0.send(failure.as_ref().map(|why| format!("{why:#}")));
             }
         }
     }
@@ -226,7 +244,7 @@ mod tests {
     async fn observed() -> (Listener, mpsc::UnboundedReceiver<Option<String>>) {
         let (sender, ends) = mpsc::unbounded_channel();
         let listener = Listener::bind(&"tcp:0".parse().unwrap()).await.unwrap();
-        (listener.with_observer(Arc::new(Ends(sender))), ends)
+        (listener.with_observer(Arc::new(Failures(sender))), ends)
     }
 
     async fn dial(listener: &Listener) -> Connection {
