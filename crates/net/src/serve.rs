@@ -70,12 +70,12 @@ pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Fut
     let handler = Arc::new(handler);
     let mut tasks = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
-    'accepting: loop {
+    let is_its_one_served = 'accepting: loop {
         // One wait for the next connection, whoever ends meanwhile: a pause after a failure counts.
         let mut accepting = std::pin::pin!(listener.accept());
         let incoming = loop {
             tokio::select! {
-                () = &mut shutdown => break 'accepting,
+                () = &mut shutdown => break 'accepting false,
                 incoming = &mut accepting => break incoming,
                 Some(_) = tasks.join_next() => {}
             }
@@ -88,20 +88,19 @@ pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Fut
         let (established, is_established) = oneshot::channel();
         tasks.spawn(attend(incoming, handler.clone(), cx.clone(), Some(established)));
         tokio::select! {
-            () = &mut shutdown => break,
+            () = &mut shutdown => break false,
             // Who does not get so far as to be served does not count.
             is_established = is_established => if is_established.is_ok() {
-                break;
+                break true;
             },
         }
-    }
-    let is_once = listener.settings.once;
+    };
     drop(listener);
     let mut all = std::pin::pin!(async {
         while tasks.join_next().await.is_some() {}
         faults.delivered().await;
     });
-    if is_once {
+    if is_its_one_served {
         tokio::select! {
             () = &mut all => return,
             () = &mut shutdown => {}
@@ -277,6 +276,17 @@ mod tests {
         let mut said = String::new();
         let read = peer.read_to_string(&mut said).now_or_never();
         assert_eq!((read.unwrap().unwrap(), said.as_str()), (4, "ahoy"));
+    }
+
+    #[tokio::test]
+    async fn waiting_for_the_one_connection_ends_with_the_shutdown() {
+        let (listener, _ends) = observed().await;
+        let listener = listener.with_proxy_protocol().once();
+        let mut silent = dial(&listener).await.stream;
+        let shutdown = async { tokio::time::sleep(Duration::from_millis(20)).await };
+        serve(listener, |_: Connection, _: Context| async { Ok(()) }, shutdown).await;
+        let closed = silent.read(&mut [0]).now_or_never();
+        assert_eq!(closed.unwrap().unwrap(), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -92,7 +92,7 @@ impl Exec {
 
     /// Starts the command with one socket as its input and output: what it writes is read from the
     /// stream, which ends when it does, and what is written to the stream is what it reads. Its
-    /// error output is ours.
+    /// error output is ours; its process group is its own.
     ///
     /// Its environment says who is at the other end: `PORTOLAN_PEER`, `PORTOLAN_PEER_ADDR`,
     /// `PORTOLAN_PEER_PORT` and the same for `PORTOLAN_LOCAL`; and, for the sake of scripts that
