@@ -48,7 +48,7 @@ pub enum Piece {
         /// Where it is.
         path: PathBuf,
         /// How many bytes.
-        len: u64,
+        length: u64,
     },
 }
 
@@ -63,29 +63,23 @@ impl Piece {
         if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
         }
-        Ok(Self::File { len: metadata.len(), path })
+        Ok(Self::File { length: metadata.len(), path })
     }
 
     /// How many bytes it has.
     #[must_use]
-    pub const fn len(&self) -> u64 {
+    pub const fn length(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::File { len, .. } => *len,
+            Self::File { length, .. } => *length,
         }
-    }
-
-    /// Whether it has none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     fn read(self) -> BoxStream<'static, io::Result<Bytes>> {
         match self {
             Self::Bytes(bytes) => stream::once(async { Ok(bytes) }).boxed(),
-            Self::File { path, len } => stream::once(open(path))
-                .map_ok(move |file| ReaderStream::with_capacity(file.take(len), PIECE))
+            Self::File { path, length } => stream::once(open(path))
+                .map_ok(move |file| ReaderStream::with_capacity(file.take(length), PIECE))
                 .try_flatten()
                 .boxed(),
         }
@@ -116,7 +110,7 @@ impl Body {
 
     /// These pieces, one after the other.
     pub fn pieces(pieces: impl IntoIterator<Item = Piece>) -> Self {
-        let pieces = pieces.into_iter().filter(|piece| !piece.is_empty());
+        let pieces = pieces.into_iter().filter(|piece| piece.length() > 0);
         Self(Content::Pieces(pieces.collect()))
     }
 
@@ -132,9 +126,9 @@ impl Body {
 
     /// How many bytes it has, where this is known before it is sent.
     #[must_use]
-    pub fn len(&self) -> Option<u64> {
+    pub fn length(&self) -> Option<u64> {
         match &self.0 {
-            Content::Pieces(pieces) => Some(pieces.iter().map(Piece::len).sum()),
+            Content::Pieces(pieces) => Some(pieces.iter().map(Piece::length).sum()),
             Content::Stream(_, len) => *len,
         }
     }
@@ -142,7 +136,7 @@ impl Body {
     /// Whether it is known to have none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == Some(0)
+        self.length() == Some(0)
     }
 
     /// The bytes, where all of them are in memory.
@@ -171,7 +165,7 @@ impl Body {
 
     /// What the connection sends.
     pub(crate) fn into_outgoing(self) -> Outgoing {
-        let left = self.len();
+        let left = self.length();
         let source = match self.0 {
             Content::Pieces(mut pieces) => match pieces.pop() {
                 None => Source::Bytes(Bytes::new()),
@@ -189,7 +183,7 @@ impl Body {
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.len() {
+        match self.length() {
             Some(len) => write!(f, "Body({len} bytes)"),
             None => f.write_str("Body(stream)"),
         }
@@ -290,7 +284,7 @@ mod tests {
             Piece::Bytes(", last".into()),
         ];
         let body = Body::pieces(pieces);
-        assert_eq!(body.len(), Some(24));
+        assert_eq!(body.length(), Some(24));
         assert_eq!(body.as_bytes(), None);
         let again = body.replay().unwrap();
         assert_eq!(sent(body).await, b"first, from a file, last");
@@ -312,7 +306,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_is_sent_once() {
         let body = Body::reader(&b"ahoy"[..]);
-        assert_eq!((body.len(), body.replay().is_none()), (None, true));
+        assert_eq!((body.length(), body.replay().is_none()), (None, true));
         assert_eq!(sent(body).await, b"ahoy");
         assert!(Body::empty().is_empty());
         assert_eq!(Body::from("ahoy").as_bytes().unwrap(), "ahoy");

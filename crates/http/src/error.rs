@@ -42,6 +42,14 @@ pub enum HttpError {
     /// The framing or the head breaks RFC 9112 or RFC 9113.
     #[error("{0}")]
     Malformed(String),
+    /// The body inflates beyond all measure.
+    #[error("{received} bytes inflate to more than {inflated}: this may be a decompression bomb")]
+    Bomb {
+        /// Bytes that came.
+        received: u64,
+        /// Bytes that they became so far.
+        inflated: u64,
+    },
     /// The peer switches to another protocol (status 101), which nobody asked for.
     #[error("the peer switches protocols without being asked")]
     Unasked,
@@ -215,6 +223,7 @@ fn hint(cause: &HttpError) -> Option<&'static str> {
         HttpError::Http2(_) => Some(GAVE_UP),
         HttpError::HeadTooLarge
         | HttpError::Truncated { .. }
+        | HttpError::Bomb { .. }
         | HttpError::Malformed(_)
         | HttpError::Unasked => None,
     }

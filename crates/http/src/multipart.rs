@@ -176,7 +176,7 @@ mod tests {
                 Piece::File { path, .. } => bytes.extend(fs::read(path).unwrap()),
             }
         }
-        assert_eq!(Some(bytes.len() as u64), form.body().len());
+        assert_eq!(Some(bytes.len() as u64), form.body().length());
         bytes
     }
 
