@@ -24,6 +24,7 @@ pub use portolan_net as net;
 pub use portolan_net::blocking;
 pub use portolan_probe as probe;
 pub use portolan_relay as relay;
+pub use portolan_transfer as transfer;
 
 /// The examples of the README, so that they compile.
 #[cfg(doctest)]
