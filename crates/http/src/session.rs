@@ -4,6 +4,7 @@ mod pool;
 mod send;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,6 +28,15 @@ use crate::retries::Retries;
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// How much of a body [`Response::bytes`] and its like keep.
 const BODY_MAX: u64 = 64 * 1024 * 1024;
+
+/// Gets `url`, by a [`Session`] with the defaults that is not kept: whoever asks more than once makes
+/// one, and spares the connections.
+///
+/// # Errors
+/// As for [`Request::send`].
+pub async fn get(url: impl IntoUrl) -> Result<Response, Error> {
+    Session::new().get(url).send().await
+}
 
 /// A client of HTTP for many requests: it keeps connections, cookies, fields and a login.
 ///
@@ -245,6 +255,12 @@ impl Session {
     pub async fn send(&self, request: Prepared) -> Result<Response, Error> {
         let cx = portolan_net::Context::new(self.settings.timeouts);
         self.send_within(request, &cx).await
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
     }
 }
 
