@@ -11,10 +11,10 @@
 //! # use serde_json::{Value, json};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let listener = portolan_net::blocking::bind(&"http://127.0.0.1:0".parse()?)?;
-//! # let url = listener.local_url();
 //! # let routes = Router::new().route("/echo", post(|Json(value): Json<Value>| async { Json(value) }));
 //! # let runtime = tokio::runtime::Runtime::new()?;
+//! # let listener = runtime.block_on(Listener::bind(&"http://127.0.0.1:0".parse()?))?;
+//! # let url = listener.local_url();
 //! # runtime.spawn(Server::new(routes).serve(listener, std::future::pending()));
 //! let session = portolan_http::Session::new().with_retries(Retries::times(3));
 //! let session = blocking::Session::of(session)?;

@@ -26,7 +26,7 @@ impl fmt::Debug for Login {
 /// ```
 /// use portolan_http::Netrc;
 ///
-/// let netrc = Netrc::parse("machine host.example login me password 'my secret'")?;
+/// let netrc = Netrc::parse(r#"machine host.example login me password "my secret""#)?;
 /// assert_eq!(netrc.login("host.example").unwrap().user.as_deref(), Some("me"));
 /// assert!(netrc.login("other.example").is_none());
 /// # Ok::<(), portolan_core::Error>(())
