@@ -4,6 +4,7 @@ pub mod connection;
 pub mod data;
 pub mod dump;
 pub mod error;
+pub mod format;
 pub mod probe;
 
 use std::time::Duration;
