@@ -116,7 +116,7 @@ pub struct AnswerArgs {
     #[arg(long)]
     pub follow: bool,
     /// Follow at most this many redirects
-    #[arg(long, value_name = "N", default_value = "10", value_parser = |n: &str| number::<u32>(n, 0..=1000))]
+    #[arg(long, value_name = "N", default_value = "10", value_parser = |n: &str| number::<u32>(n, 1..=1000))]
     pub max_redirects: u32,
     /// Follow redirects from https: to http: too
     #[arg(long)]

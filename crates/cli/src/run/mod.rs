@@ -6,6 +6,7 @@ pub mod connect;
 mod connections;
 mod descriptors;
 pub mod dialer;
+pub mod http;
 pub mod lab;
 pub mod listen;
 pub mod man;

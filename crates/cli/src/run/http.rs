@@ -1,0 +1,4 @@
+mod curl;
+pub mod payload;
+mod prompt;
+mod state;

@@ -1,0 +1,239 @@
+//! The body that a command line asks for: made of items, or taken from a file or stdin.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use portolan::{Error, Kind};
+use tokio::io::AsyncReadExt;
+
+use crate::args::http::{Asked, HttpArgs};
+use crate::args::items::json::{self, Json};
+use crate::args::items::{Item, check_json};
+use crate::console::Console;
+
+/// A longer body on stdin is sent as it comes, and so only once.
+const STDIN_KEPT: usize = 1024 * 1024;
+/// How long stdin may say nothing before a word is said about it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The body of a request.
+#[derive(Debug)]
+pub enum Payload {
+    /// No body.
+    None,
+    /// These bytes, of this media type.
+    Bytes(Vec<u8>, &'static str),
+    /// The fields of a form.
+    Form(Vec<(String, String)>),
+    /// The parts of a multipart form.
+    Multipart(Vec<Part>),
+    /// A file, and its media type.
+    File(PathBuf, String),
+    /// What stdin has said, and is yet to say.
+    Stdin(Vec<u8>),
+}
+
+/// A part of a multipart form.
+#[derive(Debug)]
+pub struct Part {
+    /// The field's name.
+    pub name: String,
+    /// What it holds.
+    pub content: Content,
+}
+
+/// What a part of a multipart form holds.
+#[derive(Debug)]
+pub enum Content {
+    /// Text.
+    Text(String),
+    /// A file, and its media type.
+    File(PathBuf, String),
+}
+
+/// The media type of JSON.
+pub const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+const TEXT: &str = "text/plain; charset=utf-8";
+const BINARY: &str = "application/octet-stream";
+
+impl Payload {
+    /// The body that `asked` and the flags describe. Files of fields are read, others only looked
+    /// at.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] for items that do not fit together, and files that cannot be read.
+    pub(super) fn gather(args: &HttpArgs, asked: &Asked) -> Result<Self, Error> {
+        let fields: Vec<_> = asked.items.iter().filter(|item| item.is_field()).collect();
+        let file = asked.items.iter().find_map(|item| match item {
+            Item::Body(file) if file != Path::new("-") => Some(file),
+            _ => None,
+        });
+        let has_uploads = fields.iter().any(|field| matches!(field, Item::Upload { .. }));
+        let is_form = args.request.form;
+        match (file, &args.request.body) {
+            (Some(file), _) => {
+                check_readable(file)?;
+                let media_type = if is_form { FORM.to_owned() } else { media_type(file) };
+                Ok(Self::File(file.clone(), media_type))
+            }
+            (_, Some(text)) if is_form => Ok(Self::Bytes(text.clone().into(), FORM)),
+            (_, Some(text)) => Ok(Self::from_bytes(text.clone().into())),
+            _ if fields.is_empty() => Ok(Self::None),
+            _ if args.request.multipart || has_uploads => {
+                fields.into_iter().map(part).collect::<Result<_, _>>().map(Self::Multipart)
+            }
+            _ if is_form => fields.into_iter().map(pair).collect::<Result<_, _>>().map(Self::Form),
+            _ => object(&fields),
+        }
+    }
+
+    /// What stdin says, up to its end, or as much as is kept. Each piece must come within `limit`.
+    ///
+    /// # Errors
+    /// [`Kind::Timeout`], [`Kind::Read`].
+    pub(super) async fn from_stdin(
+        is_form: bool,
+        limit: Option<Duration>,
+        console: &Console,
+    ) -> Result<Self, Error> {
+        let mut said = Vec::new();
+        while said.len() < STDIN_KEPT {
+            let room = (STDIN_KEPT - said.len()) as u64;
+            let mut piece = tokio::io::stdin().take(room);
+            let reading = piece.read_buf(&mut said);
+            if patiently(reading, limit, console).await? == 0 {
+                return Ok(match said.is_empty() {
+                    true => Self::None,
+                    false if is_form => Self::Bytes(said, FORM),
+                    false => Self::from_bytes(said),
+                });
+            }
+        }
+        Ok(Self::Stdin(said))
+    }
+
+    fn from_bytes(bytes: Vec<u8>) -> Self {
+        let media_type = match std::str::from_utf8(&bytes) {
+            Ok(text) if check_json("", text).is_ok() => JSON,
+            Ok(_) => TEXT,
+            Err(_) => BINARY,
+        };
+        Self::Bytes(bytes, media_type)
+    }
+
+    /// Whether there is no body.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
+    /// Whether the body is JSON, so that JSON is wanted back.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        matches!(self, Self::Bytes(_, JSON))
+    }
+}
+
+/// Whether stdin holds a body though nobody names it: it is a pipe or a file, and the method is one
+/// that has a body.
+pub(super) fn is_on_stdin(asked: &Asked) -> bool {
+    const WITHOUT: [&str; 6] = ["GET", "HEAD", "OPTIONS", "TRACE", "CONNECT", "DELETE"];
+    let has_body = asked.method.as_deref().is_none_or(|method| !WITHOUT.contains(&method));
+    let is_source = || {
+        let about = fs::metadata("/dev/stdin");
+        about.is_ok_and(|about| about.file_type().is_fifo() || about.is_file())
+    };
+    has_body && is_source()
+}
+
+/// Reads from stdin, and says so where that takes its time.
+async fn patiently(
+    reading: impl Future<Output = io::Result<usize>>,
+    limit: Option<Duration>,
+    console: &Console,
+) -> Result<usize, Error> {
+    let mut reading = std::pin::pin!(reading);
+    let failed = |cause| Error::new(Kind::Read, "could not read stdin").with_source(cause);
+    tokio::select! {
+        read = &mut reading => return read.map_err(failed),
+        () = tokio::time::sleep(PATIENCE) => {}
+    }
+    console.note("reading the body from stdin; with </dev/null there is none");
+    let Some(limit) = limit else { return reading.await.map_err(failed) };
+    tokio::select! {
+        read = &mut reading => read.map_err(failed),
+        () = tokio::time::sleep(limit.saturating_sub(PATIENCE)) => {
+            Err(Error::new(Kind::Timeout, "stdin is to be the body, and says nothing"))
+        }
+    }
+}
+
+/// The JSON body of these items.
+fn object(fields: &[&Item]) -> Result<Payload, Error> {
+    let mut body = Json::default();
+    for field in fields {
+        match field {
+            Item::Text(name, text) => body.put(name, json::string(text))?,
+            Item::TextFile(name, file) => body.put(name, json::string(&text_of(file)?))?,
+            Item::Json(name, value) => body.put(name, value.clone())?,
+            Item::JsonFile(name, file) => {
+                let value = text_of(file)?;
+                check_json(name, &value)?;
+                body.put(name, value.trim().to_owned())?;
+            }
+            _ => {}
+        }
+    }
+    Ok(Payload::Bytes(body.to_string().into_bytes(), JSON))
+}
+
+/// A field of a form.
+fn pair(field: &Item) -> Result<(String, String), Error> {
+    match field {
+        Item::TextFile(name, file) => Ok((name.clone(), text_of(file)?)),
+        Item::Text(name, text) => Ok((name.clone(), text.clone())),
+        other => Err(Error::new(Kind::Usage, format!("a form has no place for {other:?}"))),
+    }
+}
+
+/// A part of a multipart form.
+fn part(field: &Item) -> Result<Part, Error> {
+    let Item::Upload { name, file, media_type: given } = field else {
+        let (name, text) = pair(field)?;
+        return Ok(Part { name, content: Content::Text(text) });
+    };
+    check_readable(file)?;
+    let media_type = given.clone().unwrap_or_else(|| media_type(file));
+    Ok(Part { name: name.clone(), content: Content::File(file.clone(), media_type) })
+}
+
+fn text_of(file: &Path) -> Result<String, Error> {
+    fs::read_to_string(file).map_err(|cause| unreadable(file, cause))
+}
+
+/// Refuses a file that could not be sent.
+fn check_readable(file: &Path) -> Result<(), Error> {
+    let look = || {
+        let about = fs::metadata(file)?;
+        if about.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        // To open a pipe, and close it, would end its other side.
+        if about.is_file() { File::open(file).map(drop) } else { Ok(()) }
+    };
+    look().map_err(|cause| unreadable(file, cause))
+}
+
+fn unreadable(file: &Path, cause: io::Error) -> Error {
+    let message = format!("could not read the file '{}' of an item", file.display());
+    Error::new(Kind::Usage, message).with_source(cause)
+}
+
+/// The media type that a file's name tells.
+fn media_type(file: &Path) -> String {
+    mime_guess::from_path(file).first_or_octet_stream().to_string()
+}
