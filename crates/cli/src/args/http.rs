@@ -27,6 +27,9 @@ use super::values::number;
 Letters of --print:
   H and B for the request's head and body, h and b for the response's, m for what it took
 
+Unless --idle-timeout says otherwise, a server may say nothing for 60 s. There is no limit for the
+whole unless --timeout gives one.
+
 The request itself, which --offline, --curl and --print H show, is shown whole, with its secrets.
 Everywhere else they are left out.
 

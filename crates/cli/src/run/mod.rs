@@ -43,7 +43,7 @@ pub fn run(verb: &Verb, given: &Given, console: &Console) -> Result<Exit, Error>
         Verb::Relay(args) => {
             block_on_with(models::runtime(relay::model(args)), relay::run(args, given, console))
         }
-        Verb::Http(args) => args.asked().map(|_| Exit::DONE),
+        Verb::Http(args) => block_on(http::run(args, given, console)),
         Verb::Lab(args) => block_on(lab::run(args, console)),
         Verb::Completions(args) => completions::run(args, console),
         Verb::Man(args) => man::run(args, console),

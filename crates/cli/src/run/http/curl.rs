@@ -75,7 +75,7 @@ impl Words {
 
     /// The fields, and those left out that curl would add.
     fn fields(&mut self, sent: &Sent<'_>) {
-        let is_multipart = matches!(sent.payload, Payload::Multipart(_));
+        let is_multipart = matches!(sent.payload, Payload::Multipart(..));
         for (name, value) in &sent.fields {
             match name.to_ascii_lowercase().as_str() {
                 "content-length" => {}
@@ -113,9 +113,9 @@ impl Words {
                     self.value("--data-urlencode", format!("{}={value}", encoded(name)));
                 }
             }
-            Payload::Multipart(parts) => parts.iter().for_each(|part| self.part(part)),
+            Payload::Multipart(_, parts) => parts.iter().for_each(|part| self.part(part)),
             Payload::File(file, _) => self.value("--data-binary", format!("@{}", file.display())),
-            Payload::Stdin(_) => self.value("--data-binary", "@-"),
+            Payload::Pipe(..) | Payload::Stdin(_) => self.value("--data-binary", "@-"),
         }
     }
 

@@ -4,7 +4,7 @@ use std::env;
 use std::fs;
 use std::path::PathBuf;
 
-use portolan::http::Auth;
+use portolan::http::{Auth, Netrc};
 use portolan::{Error, Kind, Url};
 
 use super::prompt;
@@ -119,16 +119,26 @@ async fn netrc(
         })?,
         None => return Ok(None),
     };
-    let shown = file.display().to_string();
-    let text = crate::run::blocking(move || {
-        fs::read_to_string(&file).map_err(|cause| {
-            let message = format!("could not read {}", file.display());
+    let logins = crate::run::blocking(move || {
+        let unread = |cause: Error| {
+            let message = format!("could not use the logins in {}", file.display());
             Error::new(Kind::Usage, message).with_source(cause)
-        })
+        };
+        let text = fs::read_to_string(&file)
+            .map_err(|cause| unread(Error::new(Kind::Read, "could not read it").with_source(cause)))?;
+        Netrc::parse(&text).map_err(unread)
     })
     .await?;
-    let _ = (text, shown, url, user);
-    todo!()
+    let Some(login) = logins.login(&url.host().to_string()) else { return Ok(None) };
+    Ok(match (user, login.user.clone(), login.password.clone()) {
+        // Another user's password does not help.
+        (Some(user), Some(other), _) if user != other => None,
+        (user, other, Some(password)) => {
+            let user = user.map(str::to_owned).or(other);
+            user.map(|user| (user, password))
+        }
+        _ => None,
+    })
 }
 
 /// The file that `$NETRC` names, or the one in the home.

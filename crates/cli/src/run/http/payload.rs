@@ -1,13 +1,15 @@
 //! The body that a command line asks for: made of items, or taken from a file or stdin.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Cursor};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ::http::header::InvalidHeaderValue;
+use portolan::http::{self, Body, Form, Piece, Request, RequestBuilder};
 use portolan::{Error, Kind};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::args::http::{Asked, HttpArgs};
 use crate::args::items::json::{self, Json};
@@ -16,6 +18,8 @@ use crate::console::Console;
 
 /// A longer body on stdin is sent as it comes, and so only once.
 const STDIN_KEPT: usize = 1024 * 1024;
+/// The longest body that is shown.
+const SHOWN_MAX: u64 = 64 * 1024 * 1024;
 /// How long stdin may say nothing before a word is said about it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -28,10 +32,12 @@ pub enum Payload {
     Bytes(Vec<u8>, &'static str),
     /// The fields of a form.
     Form(Vec<(String, String)>),
-    /// The parts of a multipart form.
-    Multipart(Vec<Part>),
+    /// A multipart form, and its parts.
+    Multipart(Form, Vec<Part>),
     /// A file, and its media type.
     File(PathBuf, String),
+    /// A pipe with a name, and its media type.
+    Pipe(File, String),
     /// What stdin has said, and is yet to say.
     Stdin(Vec<u8>),
 }
@@ -76,15 +82,14 @@ impl Payload {
         let is_form = args.request.form;
         match (file, &args.request.body) {
             (Some(file), _) => {
-                check_readable(file)?;
                 let media_type = if is_form { FORM.to_owned() } else { media_type(file) };
-                Ok(Self::File(file.clone(), media_type))
+                Self::from_file(file, media_type)
             }
             (_, Some(text)) if is_form => Ok(Self::Bytes(text.clone().into(), FORM)),
             (_, Some(text)) => Ok(Self::from_bytes(text.clone().into())),
             _ if fields.is_empty() => Ok(Self::None),
             _ if args.request.multipart || has_uploads => {
-                fields.into_iter().map(part).collect::<Result<_, _>>().map(Self::Multipart)
+                Self::multipart(fields.into_iter().map(part).collect::<Result<_, _>>()?)
             }
             _ if is_form => fields.into_iter().map(pair).collect::<Result<_, _>>().map(Self::Form),
             _ => object(&fields),
@@ -116,6 +121,24 @@ impl Payload {
         Ok(Self::Stdin(said))
     }
 
+    fn from_file(file: &Path, media_type: String) -> Result<Self, Error> {
+        let unreadable = |cause| unreadable(file, cause);
+        // Opening a pipe waits for its other side, and closing it would end that.
+        if fs::metadata(file).map_err(unreadable)?.file_type().is_fifo() {
+            return Ok(Self::Pipe(File::open(file).map_err(unreadable)?, media_type));
+        }
+        Piece::file(file).map_err(unreadable)?;
+        Ok(Self::File(file.to_owned(), media_type))
+    }
+
+    fn multipart(parts: Vec<Part>) -> Result<Self, Error> {
+        let mut form = Form::new()?;
+        for part in &parts {
+            form = form.with(&part.name, part.encoded()?);
+        }
+        Ok(Self::Multipart(form, parts))
+    }
+
     fn from_bytes(bytes: Vec<u8>) -> Self {
         let media_type = match std::str::from_utf8(&bytes) {
             Ok(text) if check_json("", text).is_ok() => JSON,
@@ -131,11 +154,118 @@ impl Payload {
         matches!(self, Self::None)
     }
 
+    /// Gives the request this body.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] for a file that can no longer be read.
+    pub(super) fn put(&self, request: RequestBuilder) -> Result<RequestBuilder, Error> {
+        Ok(match self {
+            Self::None => request,
+            Self::Bytes(bytes, _) => request.body(bytes.clone()),
+            Self::Form(pairs) => {
+                request.form(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+            }
+            Self::Multipart(form, _) => request.multipart(form),
+            Self::File(file, _) => {
+                request.body(Body::file(file).map_err(|cause| unreadable(file, cause))?)
+            }
+            Self::Pipe(pipe, _) => request.body(Body::reader(reader(pipe)?)),
+            Self::Stdin(said) => {
+                request.body(Body::reader(Cursor::new(said.clone()).chain(tokio::io::stdin())))
+            }
+        })
+    }
+
+    /// The body as it goes out in `request`, for it to be shown.
+    ///
+    /// # Errors
+    /// [`Kind::Read`]; [`Kind::Usage`] for a body that is too long.
+    pub(super) async fn bytes(&self, request: &Request) -> Result<Vec<u8>, Error> {
+        if let Some(bytes) = request.body.as_bytes() {
+            return Ok(bytes.into());
+        }
+        let pieces = match self {
+            Self::Multipart(form, _) => form.pieces(),
+            Self::File(file, _) => vec![Piece::file(file).map_err(|cause| unreadable(file, cause))?],
+            Self::Pipe(pipe, _) => return shown(reader(pipe)?).await,
+            Self::Stdin(said) => return shown(said.as_slice().chain(tokio::io::stdin())).await,
+            Self::None | Self::Bytes(..) | Self::Form(_) => Vec::new(),
+        };
+        let mut all = Vec::new();
+        for piece in pieces {
+            match piece {
+                Piece::Bytes(bytes) => all.extend_from_slice(&bytes),
+                Piece::File { path, len } => {
+                    let file = tokio::fs::File::open(&path).await;
+                    let file = file.map_err(|cause| unreadable(&path, cause))?;
+                    all.extend(shown(file.take(len)).await?);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Whether the body can be read more than once.
+    #[must_use]
+    pub const fn is_replayable(&self) -> bool {
+        !matches!(self, Self::Pipe(..) | Self::Stdin(_))
+    }
+
+    /// What the body is, where the library does not know it.
+    #[must_use]
+    pub fn media_type(&self) -> Option<&str> {
+        match self {
+            Self::Bytes(_, media_type) => Some(media_type),
+            Self::File(_, media_type) | Self::Pipe(_, media_type) => Some(media_type),
+            Self::Stdin(_) => Some(BINARY),
+            Self::None | Self::Form(_) | Self::Multipart(..) => None,
+        }
+    }
+
     /// Whether the body is JSON, so that JSON is wanted back.
     #[must_use]
     pub fn is_json(&self) -> bool {
         matches!(self, Self::Bytes(_, JSON))
     }
+}
+
+impl Part {
+    /// As the library has it.
+    fn encoded(&self) -> Result<http::Part, Error> {
+        let (file, media_type) = match &self.content {
+            Content::Text(text) => return Ok(http::Part::text(text)),
+            Content::File(file, media_type) => (file, media_type),
+        };
+        let media_type = media_type.parse().map_err(|cause| {
+            let message = format!("'{}' has a media type that is none", self.name);
+            Error::new(Kind::Usage, message).with_source::<InvalidHeaderValue>(cause)
+        })?;
+        let part = http::Part::file(file).map_err(|cause| {
+            let message = format!("could not send the file of '{}'", self.name);
+            Error::new(Kind::Usage, message).with_source(cause)
+        })?;
+        Ok(part.with_content_type(media_type))
+    }
+}
+
+/// A reader of a pipe that stays open.
+fn reader(pipe: &File) -> Result<tokio::fs::File, Error> {
+    let pipe = pipe.try_clone().map_err(|cause| {
+        Error::new(Kind::Read, "could not read the pipe of an item").with_source(cause)
+    })?;
+    Ok(tokio::fs::File::from_std(pipe))
+}
+
+/// All that `reader` gives, within what is shown of a body.
+async fn shown(reader: impl AsyncRead + Unpin) -> Result<Vec<u8>, Error> {
+    let mut all = Vec::new();
+    let read = reader.take(SHOWN_MAX + 1).read_to_end(&mut all).await;
+    read.map_err(|cause| Error::new(Kind::Read, "could not read the body").with_source(cause))?;
+    if all.len() as u64 > SHOWN_MAX {
+        let message = "the body is longer than the 64 MiB that are shown of a request";
+        return Err(Error::new(Kind::Usage, message));
+    }
+    Ok(all)
 }
 
 /// Whether stdin holds a body though nobody names it: it is a pipe or a file, and the method is one
@@ -206,26 +336,12 @@ fn part(field: &Item) -> Result<Part, Error> {
         let (name, text) = pair(field)?;
         return Ok(Part { name, content: Content::Text(text) });
     };
-    check_readable(file)?;
     let media_type = given.clone().unwrap_or_else(|| media_type(file));
     Ok(Part { name: name.clone(), content: Content::File(file.clone(), media_type) })
 }
 
 fn text_of(file: &Path) -> Result<String, Error> {
     fs::read_to_string(file).map_err(|cause| unreadable(file, cause))
-}
-
-/// Refuses a file that could not be sent.
-fn check_readable(file: &Path) -> Result<(), Error> {
-    let look = || {
-        let about = fs::metadata(file)?;
-        if about.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
-        // To open a pipe, and close it, would end its other side.
-        if about.is_file() { File::open(file).map(drop) } else { Ok(()) }
-    };
-    look().map_err(|cause| unreadable(file, cause))
 }
 
 fn unreadable(file: &Path, cause: io::Error) -> Error {

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use portolan::http::Jar;
 use portolan::{Error, Kind, Url};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -22,7 +23,7 @@ const NOT_KEPT: [&str; 6] =
     ["authorization", "content-", "cookie", "host", "if-", "proxy-authorization"];
 
 /// What is kept.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct State {
     v: u8,
     /// The header fields of items.
@@ -97,6 +98,14 @@ impl State {
             let message = format!("could not write the session {}", file.display());
             Error::new(Kind::Write, message).with_source(cause)
         })
+    }
+
+    /// The cookies.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] where they are no jar.
+    pub(super) fn jar(&self) -> Result<Jar, Error> {
+        if self.cookies.is_null() { Ok(Jar::new()) } else { Jar::from_json(&self.cookies) }
     }
 
     /// Takes over the header fields of these items; one that is left out is forgotten.
