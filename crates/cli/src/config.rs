@@ -188,7 +188,10 @@ mod tests {
                 assert!(sentence.contains(word), "{sentence}");
             }
         };
-        refused("conect-timeout = '1s'", &["'conect-timeout'", "allowed are allow, allow-downgrade,"]);
+        refused(
+            "conect-timeout = '1s'",
+            &["'conect-timeout'", "allowed are allow, allow-downgrade,"],
+        );
         refused("[probe]\nonly = 'tcp'", &["'only'", "allowed are alpn, cacert,"]);
         refused("[prob]\nretry = 1", &["[prob]", "allowed are probe, connect,"]);
         refused("insecure = 'yes'", &["'insecure' must be true or false"]);

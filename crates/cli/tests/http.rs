@@ -55,9 +55,12 @@ fn routes() -> Router {
     };
     Router::new()
         .route("/echo", any(echo))
-        .route("/status/{code}", any(|Path(code): Path<u16>| async move {
-            (StatusCode::from_u16(code).unwrap(), "a body\n")
-        }))
+        .route(
+            "/status/{code}",
+            any(|Path(code): Path<u16>| async move {
+                (StatusCode::from_u16(code).unwrap(), "a body\n")
+            }),
+        )
         .route("/moved", any(|| async { (StatusCode::FOUND, [(header::LOCATION, "/echo")]) }))
         .route("/loop", any(|| async { (StatusCode::FOUND, [(header::LOCATION, "/loop")]) }))
         .route("/cookie", get(|| async { ([(header::SET_COOKIE, "taste=sweet; Path=/")], "") }))
@@ -154,9 +157,13 @@ fn forms_are_urlencoded_or_multipart() {
     let file = portolan.file("photo.png", "pixels");
     let told = echoed(&["--form", &url, "a=b", &format!("file@{file}")]);
     let (body, media_type) = (told["body"].as_str().unwrap(), &told["headers"]["content-type"]);
-    let boundary = media_type.as_str().unwrap().strip_prefix("multipart/form-data; boundary=").unwrap();
+    let boundary =
+        media_type.as_str().unwrap().strip_prefix("multipart/form-data; boundary=").unwrap();
     assert!(body.contains("name=\"a\"\r\n\r\nb\r\n"), "{body}");
-    assert!(body.contains("filename=\"photo.png\"\r\nContent-Type: image/png\r\n\r\npixels\r\n"), "{body}");
+    assert!(
+        body.contains("filename=\"photo.png\"\r\nContent-Type: image/png\r\n\r\npixels\r\n"),
+        "{body}"
+    );
     assert!(body.ends_with(&format!("--{boundary}--\r\n")), "{body}");
     assert_eq!(told["headers"]["content-length"], body.len().to_string());
 }
@@ -212,7 +219,10 @@ fn what_makes_no_sense_is_refused_before_anything_is_sent() {
 fn redirects_are_followed_where_asked() {
     let server = Echo::start();
     let url = server.at("/moved");
-    assert_eq!(http(&["POST", &url, "--print", "h"]).done().lines().next().unwrap(), "HTTP/1.1 302 Found");
+    assert_eq!(
+        http(&["POST", &url, "--print", "h"]).done().lines().next().unwrap(),
+        "HTTP/1.1 302 Found"
+    );
     let told = echoed(&[&url, "--follow", "a=b"]);
     assert_eq!((&told["method"], &told["body"]), (&"GET".into(), &"".into()));
     let run = http(&[&server.at("/loop"), "--follow", "--max-redirects", "3"]);
@@ -230,7 +240,10 @@ fn a_status_is_a_failure_only_where_asked() {
     let run = http(&["http://127.0.0.1:1/", "--json"]);
     assert_eq!(run.code, Some(7));
     let error = &run.objects()[0];
-    assert_eq!((&error["type"], &error["target"]), (&"error".into(), &"http://127.0.0.1:1/".into()));
+    assert_eq!(
+        (&error["type"], &error["target"]),
+        (&"error".into(), &"http://127.0.0.1:1/".into())
+    );
 }
 
 #[test]
@@ -263,7 +276,12 @@ fn json_has_the_whole_exchange() {
     assert_eq!(object["version"], "HTTP/1.1");
     let body = object["body"].as_str().unwrap();
     assert_eq!(object["size"], body.len());
-    assert!(object["headers"].as_array().unwrap().contains(&json!(["content-type", "application/json"])));
+    assert!(
+        object["headers"]
+            .as_array()
+            .unwrap()
+            .contains(&json!(["content-type", "application/json"]))
+    );
     let redirects = object["redirects"].as_array().unwrap();
     assert_eq!(redirects[..], [json!({"status": 302, "url": server.at("/moved")})]);
     let phases: Vec<_> = object["phases"].as_array().unwrap().iter().map(|p| &p["name"]).collect();
@@ -272,7 +290,8 @@ fn json_has_the_whole_exchange() {
 
     let bytes = http(&["--json", &server.at("/status/404")]).objects();
     assert_eq!((&bytes[0]["status"], &bytes[0]["body"]), (&404.into(), &"a body\n".into()));
-    let binary = http(&["--json", &Servers::only(&["http"]).url("http").replace("/", "/")]).objects();
+    let binary =
+        http(&["--json", &Servers::only(&["http"]).url("http").replace("/", "/")]).objects();
     assert_eq!(binary[0]["status"], 200);
 }
 
@@ -283,7 +302,8 @@ fn events_and_lines_come_as_they_are_sent() {
     let go = Arc::new(Mutex::new(go));
     let port = peer(move |mut stream| {
         read_head(&mut stream)?;
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")?;
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")?;
         go.lock().unwrap().recv().unwrap();
         stream.write_all(b"data: 2\n\n")
     });
@@ -296,8 +316,10 @@ fn events_and_lines_come_as_they_are_sent() {
     let server = Echo::start();
     let objects = http(&["--json", &server.at("/events")]).objects();
     let [first, second, end] = &objects[..] else { panic!("{objects:?}") };
-    assert_eq!((&first["type"], &first["event"], &first["data"], &first["id"]),
-        (&"event".into(), &"tick".into(), &"1".into(), &"7".into()));
+    assert_eq!(
+        (&first["type"], &first["event"], &first["data"], &first["id"]),
+        (&"event".into(), &"tick".into(), &"1".into(), &"7".into())
+    );
     assert_eq!((&second["event"], &second["data"]), (&"message".into(), &"2".into()));
     assert_eq!((&end["type"], &end["body"]), (&"http".into(), &Value::Null));
     let objects = http(&["--json", &server.at("/lines")]).objects();
@@ -312,7 +334,8 @@ fn a_session_keeps_cookies_fields_and_the_login_without_its_password() {
     let run = |args: &[&str]| portolan.run(&[&["http", "--session", "work"], args].concat());
     run(&[&server.at("/cookie"), "X-Team:red", "--user", "joe:hush"]).done();
     let host = server.url.strip_prefix("http://").unwrap().replace(':', "_");
-    let file = portolan.home.path().join(".local/state/portolan/sessions").join(host).join("work.json");
+    let file =
+        portolan.home.path().join(".local/state/portolan/sessions").join(host).join("work.json");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let kept = fs::read_to_string(&file).unwrap();
     assert!(kept.contains("\"joe\"") && kept.contains("sweet"), "{kept}");
@@ -397,21 +420,32 @@ fn curl_has_the_same_request() {
     let url = "http://127.0.0.1:1/";
     let words = has(
         &[url, "q==it's", "X-A:b c", "X-B;", "name=it's $HOME"],
-        &[("--header", "x-a: b c"), ("--header", "x-b;"), ("--data-raw", r#"{"name": "it's $HOME"}"#)],
+        &[
+            ("--header", "x-a: b c"),
+            ("--header", "x-b;"),
+            ("--data-raw", r#"{"name": "it's $HOME"}"#),
+        ],
     );
-    assert_eq!((words[0].as_str(), words.last().unwrap().as_str()), ("curl", "http://127.0.0.1:1/?q=it%27s"));
+    assert_eq!(
+        (words[0].as_str(), words.last().unwrap().as_str()),
+        ("curl", "http://127.0.0.1:1/?q=it%27s")
+    );
     assert!(!words.contains(&"--request".to_owned()), "{words:?}");
     let basic = "authorization: Basic am9lOmh1c2g=";
     has(&["DELETE", url, "--user", "joe:hush"], &[("--request", "DELETE"), ("--header", basic)]);
     let flags = ["--auth", "digest", "--user", "joe:hush", "--follow", "-k", "--fail"];
-    let words = has(&[&[&url.replace("http:", "https:")], &flags[..]].concat(), &[("--user", "joe:hush")]);
+    let words =
+        has(&[&[&url.replace("http:", "https:")], &flags[..]].concat(), &[("--user", "joe:hush")]);
     for flag in ["--digest", "--location", "--insecure", "--fail-with-body"] {
         assert!(words.contains(&flag.to_owned()), "{flag}: {words:?}");
     }
     let portolan = Portolan::new();
     let file = portolan.file("a;b.txt", "content");
     let quoted = format!("file=@\"{file}\";type=text/plain");
-    has(&["--form", url, &format!("file@{file}"), "a=b"], &[("--form", &quoted), ("--form-string", "a=b")]);
+    has(
+        &["--form", url, &format!("file@{file}"), "a=b"],
+        &[("--form", &quoted), ("--form-string", "a=b")],
+    );
 }
 
 #[test]
@@ -428,7 +462,8 @@ fn http_over_a_unix_socket() {
 #[test]
 fn versions_as_asked() {
     let server = Echo::start();
-    let version = |flag| http(&["--json", flag, &server.at("/json")]).objects()[0]["version"].clone();
+    let version =
+        |flag| http(&["--json", flag, &server.at("/json")]).objects()[0]["version"].clone();
     assert_eq!(version("--http2"), "HTTP/2");
     assert_eq!(version("--http1.1"), "HTTP/1.1");
     let lab = Servers::only(&["https"]);
@@ -438,7 +473,8 @@ fn versions_as_asked() {
 
 #[test]
 fn a_silent_server_is_not_waited_for() {
-    let port = peer(|mut stream| std::io::Read::read_to_end(&mut stream, &mut Vec::new()).map(drop));
+    let port =
+        peer(|mut stream| std::io::Read::read_to_end(&mut stream, &mut Vec::new()).map(drop));
     let url = format!("http://127.0.0.1:{port}/");
     for flag in ["--timeout", "--idle-timeout"] {
         assert_eq!(http(&[&url, flag, "200ms"]).code, Some(28), "{flag}");

@@ -27,12 +27,40 @@
 //! # }
 //! ```
 
+mod answer;
+mod auth;
+mod body;
+mod charset;
 mod client;
+mod cookies;
+mod decode;
+mod disposition;
 mod error;
+mod events;
 mod lines;
+mod multipart;
+mod netrc;
+mod redirect;
+mod request;
+mod response;
+mod retries;
 mod server;
+mod session;
 mod watch;
 
-pub use client::{Client, RECEIVE, Received, Response, SEND, WAIT};
+pub use answer::{Answer, Received, Sent};
+pub use auth::{Auth, Challenge, DigestSession};
+pub use body::{Body, Piece};
+pub use client::{Client, Protocol, RECEIVE, SEND, WAIT};
+pub use cookies::Jar;
+pub use disposition::{file_name, safe_name};
 pub use error::{HttpError, Speaks};
+pub use events::{EventParser, ServerEvent};
+pub use multipart::{Form, Part};
+pub use netrc::{Login, Netrc};
+pub use redirect::{Redirect, Redirects};
+pub use request::{Request, RequestBuilder};
+pub use response::{Hop, Response};
+pub use retries::Retries;
 pub use server::{Server, upgrade};
+pub use session::{IntoUrl, Session};

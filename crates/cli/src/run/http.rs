@@ -191,13 +191,16 @@ impl<'a> Exchange<'a> {
             Item::Header { name, value } => Some((name.as_str(), value.as_deref())),
             _ => None,
         });
-        let is_given = |name: &str| items.clone().any(|(given, _)| given.eq_ignore_ascii_case(name));
+        let is_given =
+            |name: &str| items.clone().any(|(given, _)| given.eq_ignore_ascii_case(name));
         let kept = self.state.iter().flat_map(|(_, state)| &state.headers);
         let kept = kept.filter(|(name, _)| !is_given(name));
-        let mut fields: Vec<_> = kept.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let mut fields: Vec<_> =
+            kept.map(|(name, value)| (name.as_str(), value.as_str())).collect();
         fields.extend(items.clone().filter_map(|(name, value)| Some((name, value?))));
         let is_missing = |name: &HeaderName| {
-            !is_given(name.as_str()) && !fields.iter().any(|(n, _)| n.eq_ignore_ascii_case(name.as_str()))
+            !is_given(name.as_str())
+                && !fields.iter().any(|(n, _)| n.eq_ignore_ascii_case(name.as_str()))
         };
         let mut more = Vec::new();
         if self.payload.is_json() && is_missing(&ACCEPT) {
@@ -239,7 +242,8 @@ impl<'a> Exchange<'a> {
             };
             return self.console.json("request", &report);
         }
-        let version = if self.args.request.http2 { http::Version::HTTP_2 } else { http::Version::HTTP_11 };
+        let version =
+            if self.args.request.http2 { http::Version::HTTP_2 } else { http::Version::HTTP_11 };
         let target = request.url.path_and_query();
         let line = format!("{} {target} {}", request.method, version_name(version));
         if let Ok(host) = request.url.authority().try_into() {
@@ -257,7 +261,9 @@ impl<'a> Exchange<'a> {
         if output.wants_request_body() {
             match self.payload.is_replayable() {
                 true => body = self.payload.bytes(&request).await?,
-                false => self.console.note("the body of the request comes from a stream, and is not shown"),
+                false => self
+                    .console
+                    .note("the body of the request comes from a stream, and is not shown"),
             }
         }
         let mut cx = Context::new(timeouts(self.args));

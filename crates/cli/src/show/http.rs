@@ -115,6 +115,7 @@ pub struct HttpReport {
     /// The redirects that were followed.
     pub redirects: Vec<RedirectReport>,
     #[serde(flatten)]
+    /// What it took.
     pub timings: TimingsReport,
 }
 

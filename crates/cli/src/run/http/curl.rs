@@ -11,24 +11,24 @@ use crate::args::tls::TlsVersion;
 
 /// What is sent, as the library would send it.
 #[derive(Debug)]
-pub struct Sent<'a> {
+pub(super) struct Sent<'a> {
     /// The method.
-    pub method: &'a str,
+    pub(super) method: &'a str,
     /// The URL.
-    pub url: &'a Url,
+    pub(super) url: &'a Url,
     /// The header fields, in order.
-    pub fields: Vec<(String, String)>,
+    pub(super) fields: Vec<(String, String)>,
     /// The body.
-    pub payload: &'a Payload,
+    pub(super) payload: &'a Payload,
     /// Name and password for digest, which has no field of its own before it is asked for.
-    pub digest: Option<String>,
+    pub(super) digest: Option<String>,
 }
 
 /// The command, quoted for a shell. It holds the secrets that the request holds.
 ///
 /// # Errors
 /// [`Kind::Usage`] for a request that no command line can hold.
-pub fn command(args: &HttpArgs, sent: &Sent<'_>) -> Result<String, Error> {
+pub(super) fn command(args: &HttpArgs, sent: &Sent<'_>) -> Result<String, Error> {
     let mut words = Words(vec!["curl".to_owned()]);
     words.method(sent);
     words.fields(sent);

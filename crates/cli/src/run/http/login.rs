@@ -102,8 +102,9 @@ fn variable(name: &str) -> Result<String, Error> {
 }
 
 fn no_token() -> Error {
-    Error::new(Kind::Usage, "there is no token to log in with")
-        .with_hint("give it with --user TOKEN, or in a variable with --password-env; sessions keep none")
+    Error::new(Kind::Usage, "there is no token to log in with").with_hint(
+        "give it with --user TOKEN, or in a variable with --password-env; sessions keep none",
+    )
 }
 
 /// Name and password for the host of `url`, or those of `user` there, where the flags ask for them.
@@ -124,8 +125,9 @@ async fn netrc(
             let message = format!("could not use the logins in {}", file.display());
             Error::new(Kind::Usage, message).with_source(cause)
         };
-        let text = fs::read_to_string(&file)
-            .map_err(|cause| unread(Error::new(Kind::Read, "could not read it").with_source(cause)))?;
+        let text = fs::read_to_string(&file).map_err(|cause| {
+            unread(Error::new(Kind::Read, "could not read it").with_source(cause))
+        })?;
         Netrc::parse(&text).map_err(unread)
     })
     .await?;

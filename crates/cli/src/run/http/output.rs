@@ -44,7 +44,11 @@ impl Output {
     }
 
     /// Prints a piece of the request's body.
-    pub(super) async fn request_body(&mut self, media_type: &str, bytes: Vec<u8>) -> Result<(), Error> {
+    pub(super) async fn request_body(
+        &mut self,
+        media_type: &str,
+        bytes: Vec<u8>,
+    ) -> Result<(), Error> {
         if bytes.is_empty() {
             return Ok(());
         }
@@ -168,10 +172,10 @@ pub(super) async fn report(response: &mut Response, console: &Console) -> Result
         Pieces::Whole => BodyReport::new(body),
         _ => BodyReport::default(),
     };
-    let redirects = response.history().iter().map(|hop| RedirectReport {
-        status: hop.status.as_u16(),
-        url: hop.url.to_string(),
-    });
+    let redirects = response
+        .history()
+        .iter()
+        .map(|hop| RedirectReport { status: hop.status.as_u16(), url: hop.url.to_string() });
     let report = HttpReport {
         method: response.sent().method.to_string(),
         url: response.url().to_string(),
@@ -235,8 +239,8 @@ fn tell_line(line: &[u8], console: &Console) -> Result<(), Error> {
 }
 
 fn too_long(limit: usize) -> Error {
-    let limit = portolan::units::show_size(limit as u64);
-    Error::new(Kind::Protocol, format!("the answer is longer than the {limit} that JSON holds"))
+    let limit = limit / 1024 / 1024;
+    Error::new(Kind::Protocol, format!("the answer is longer than the {limit} MiB that JSON holds"))
         .with_hint("without --json it is printed as it comes")
 }
 

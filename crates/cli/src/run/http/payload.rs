@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The body of a request.
 #[derive(Debug)]
-pub enum Payload {
+pub(super) enum Payload {
     /// No body.
     None,
     /// These bytes, of this media type.
@@ -44,16 +44,16 @@ pub enum Payload {
 
 /// A part of a multipart form.
 #[derive(Debug)]
-pub struct Part {
+pub(super) struct Part {
     /// The field's name.
-    pub name: String,
+    pub(super) name: String,
     /// What it holds.
-    pub content: Content,
+    pub(super) content: Content,
 }
 
 /// What a part of a multipart form holds.
 #[derive(Debug)]
-pub enum Content {
+pub(super) enum Content {
     /// Text.
     Text(String),
     /// A file, and its media type.
@@ -61,7 +61,7 @@ pub enum Content {
 }
 
 /// The media type of JSON.
-pub const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
 const TEXT: &str = "text/plain; charset=utf-8";
 const BINARY: &str = "application/octet-stream";
@@ -150,7 +150,7 @@ impl Payload {
 
     /// Whether there is no body.
     #[must_use]
-    pub const fn is_none(&self) -> bool {
+    pub(super) const fn is_none(&self) -> bool {
         matches!(self, Self::None)
     }
 
@@ -186,7 +186,9 @@ impl Payload {
         }
         let pieces = match self {
             Self::Multipart(form, _) => form.pieces(),
-            Self::File(file, _) => vec![Piece::file(file).map_err(|cause| unreadable(file, cause))?],
+            Self::File(file, _) => {
+                vec![Piece::file(file).map_err(|cause| unreadable(file, cause))?]
+            }
             Self::Pipe(pipe, _) => return shown(reader(pipe)?).await,
             Self::Stdin(said) => return shown(said.as_slice().chain(tokio::io::stdin())).await,
             Self::None | Self::Bytes(..) | Self::Form(_) => Vec::new(),
@@ -195,10 +197,10 @@ impl Payload {
         for piece in pieces {
             match piece {
                 Piece::Bytes(bytes) => all.extend_from_slice(&bytes),
-                Piece::File { path, len } => {
+                Piece::File { path, length } => {
                     let file = tokio::fs::File::open(&path).await;
                     let file = file.map_err(|cause| unreadable(&path, cause))?;
-                    all.extend(shown(file.take(len)).await?);
+                    all.extend(shown(file.take(length)).await?);
                 }
             }
         }
@@ -207,13 +209,13 @@ impl Payload {
 
     /// Whether the body can be read more than once.
     #[must_use]
-    pub const fn is_replayable(&self) -> bool {
+    pub(super) const fn is_replayable(&self) -> bool {
         !matches!(self, Self::Pipe(..) | Self::Stdin(_))
     }
 
     /// What the body is, where the library does not know it.
     #[must_use]
-    pub fn media_type(&self) -> Option<&str> {
+    pub(super) fn media_type(&self) -> Option<&str> {
         match self {
             Self::Bytes(_, media_type) => Some(media_type),
             Self::File(_, media_type) | Self::Pipe(_, media_type) => Some(media_type),
@@ -224,7 +226,7 @@ impl Payload {
 
     /// Whether the body is JSON, so that JSON is wanted back.
     #[must_use]
-    pub fn is_json(&self) -> bool {
+    pub(super) fn is_json(&self) -> bool {
         matches!(self, Self::Bytes(_, JSON))
     }
 }
@@ -236,9 +238,9 @@ impl Part {
             Content::Text(text) => return Ok(http::Part::text(text)),
             Content::File(file, media_type) => (file, media_type),
         };
-        let media_type = media_type.parse().map_err(|cause| {
+        let media_type = media_type.parse().map_err(|cause: InvalidHeaderValue| {
             let message = format!("'{}' has a media type that is none", self.name);
-            Error::new(Kind::Usage, message).with_source::<InvalidHeaderValue>(cause)
+            Error::new(Kind::Usage, message).with_source(cause)
         })?;
         let part = http::Part::file(file).map_err(|cause| {
             let message = format!("could not send the file of '{}'", self.name);
