@@ -127,7 +127,7 @@ impl<'a> Exchange<'a> {
         }
         let kept = state.as_ref().and_then(|(_, state)| state.auth.as_ref());
         let login = Login::find(&args.login, &asked.url, kept, console).await?;
-        if payload.is_none() && payload::is_on_stdin(asked) {
+        if payload::is_on_stdin(asked, &payload) {
             payload = Payload::from_stdin(args.request.form, timeouts(args).idle, console).await?;
         }
         let jar = state.as_ref().map(|(_, state)| state.jar()).transpose()?.unwrap_or_default();
@@ -182,7 +182,13 @@ impl<'a> Exchange<'a> {
         if let Some(login) = &self.login {
             request = request.auth(login.auth());
         }
-        self.payload.put(request)?.build()
+        let mut request = self.payload.put(request)?.build()?;
+        for item in &self.asked.items {
+            if let Item::Header { name, value: None } = item {
+                request.headers.remove(name);
+            }
+        }
+        Ok(request)
     }
 
     /// The fields of the session and of the items, and those that go with the body.
@@ -307,7 +313,7 @@ impl<'a> Exchange<'a> {
     fn output(&self) -> Output {
         let parts = self.args.answer.print.unwrap_or_else(|| {
             let is_request = self.args.answer.offline;
-            let has_head = !is_request && self.console.is_for_people();
+            let has_head = !is_request && self.console.is_terminal();
             Parts {
                 request_head: is_request,
                 request_body: is_request,

@@ -114,8 +114,8 @@ pub struct HttpReport {
     pub size: u64,
     /// The redirects that were followed.
     pub redirects: Vec<RedirectReport>,
-    #[serde(flatten)]
     /// What it took.
+    #[serde(flatten)]
     pub timings: TimingsReport,
 }
 

@@ -22,13 +22,13 @@ const LINE_MAX: usize = 1024 * 1024;
 pub(super) struct Output {
     console: Console,
     parts: Parts,
-    /// Whether something stands before what comes next.
-    has_begun: bool,
+    /// What was printed last, if anything was.
+    last: Option<u8>,
 }
 
 impl Output {
     pub(super) const fn new(console: &Console, parts: Parts) -> Self {
-        Self { console: *console, parts, has_begun: false }
+        Self { console: *console, parts, last: None }
     }
 
     /// Whether anything of the request's body is printed.
@@ -57,7 +57,7 @@ impl Output {
             return self.write(bytes).await;
         };
         let shown = text.push(&bytes) + &text.finish();
-        self.console.styled(&shown)
+        self.print(&shown)
     }
 
     /// Prints what is asked for of the response.
@@ -100,7 +100,7 @@ impl Output {
         loop {
             size += piece.len() as u64;
             match &mut text {
-                Some(text) => self.console.styled(&text.push(&piece))?,
+                Some(text) => self.print(&text.push(&piece))?,
                 None => self.write(piece.into()).await?,
             }
             match response.chunk().await? {
@@ -109,7 +109,7 @@ impl Output {
             }
         }
         if let Some(text) = text {
-            self.console.styled(&text.finish())?;
+            self.print(&text.finish())?;
         }
         Ok(size)
     }
@@ -119,22 +119,31 @@ impl Output {
         if self.console.is_for_people() { body::Body::begin(media_type, first) } else { None }
     }
 
-    /// Writes as much at once as came at once. A reader that takes its time holds up nothing else.
-    async fn write(&self, bytes: Vec<u8>) -> Result<(), Error> {
-        let console = self.console;
-        blocking(move || console.data(&bytes)).await
-    }
-
     fn block(&mut self, text: &str) -> Result<(), Error> {
         self.part()?;
+        self.print(text)
+    }
+
+    /// Begins a part: an empty line stands before it, unless it is the first.
+    fn part(&mut self) -> Result<(), Error> {
+        let gap: &[u8] = match self.last {
+            None => return Ok(()),
+            Some(b'\n') => b"\n",
+            Some(_) => b"\n\n",
+        };
+        self.console.data(gap)
+    }
+
+    fn print(&mut self, text: &str) -> Result<(), Error> {
+        self.last = text.bytes().last().or(self.last);
         self.console.styled(text)
     }
 
-    fn part(&mut self) -> Result<(), Error> {
-        if std::mem::replace(&mut self.has_begun, true) {
-            self.console.data(b"\n")?;
-        }
-        Ok(())
+    /// Writes as much at once as came at once. A reader that takes its time holds up nothing else.
+    async fn write(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
+        self.last = bytes.last().copied().or(self.last);
+        let console = self.console;
+        blocking(move || console.data(&bytes)).await
     }
 
     fn harmless(&self, headers: &HeaderMap) -> Vec<(String, String)> {

@@ -270,16 +270,17 @@ async fn shown(reader: impl AsyncRead + Unpin) -> Result<Vec<u8>, Error> {
     Ok(all)
 }
 
-/// Whether stdin holds a body though nobody names it: it is a pipe or a file, and the method is one
-/// that has a body.
-pub(super) fn is_on_stdin(asked: &Asked) -> bool {
+/// Whether the body is on stdin: where that is said, or where there is no other one, the method is
+/// one that has a body, and stdin is a pipe or a file.
+pub(super) fn is_on_stdin(asked: &Asked, other: &Payload) -> bool {
     const WITHOUT: [&str; 6] = ["GET", "HEAD", "OPTIONS", "TRACE", "CONNECT", "DELETE"];
+    let is_named = |item: &Item| matches!(item, Item::Body(file) if file == Path::new("-"));
     let has_body = asked.method.as_deref().is_none_or(|method| !WITHOUT.contains(&method));
     let is_source = || {
         let about = fs::metadata("/dev/stdin");
         about.is_ok_and(|about| about.file_type().is_fifo() || about.is_file())
     };
-    has_body && is_source()
+    asked.items.iter().any(is_named) || (other.is_none() && has_body && is_source())
 }
 
 /// Reads from stdin, and says so where that takes its time.
