@@ -1,15 +1,14 @@
 //! Forms with files: `multipart/form-data` (RFC 7578), written as browsers do (WHATWG HTML, section
-//! 4.10.22.8). Parsing is a server's matter. Nothing is sent here: a form becomes pieces whose
-//! total length is known.
+//! 4.10.22.8). Parsing is a server's matter. Nothing is sent here: a form becomes a [`Body`] whose
+//! length is known.
 
-use std::io;
 use std::path::Path;
 
 use bytes::Bytes;
 use http::HeaderValue;
 use portolan_core::{Error, Kind};
 
-use crate::Piece;
+use crate::body::{Body, Piece};
 
 /// A form: fields and files in their order.
 ///
@@ -55,15 +54,11 @@ impl Part {
     /// [`Kind::Read`] where it is not there, or is not a file with a length.
     pub fn file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let unreadable =
-            || Error::new(Kind::Read, format!("could not read the upload {}", path.display()));
-        let metadata = path.metadata().map_err(|error| unreadable().with_source(error))?;
-        if !metadata.is_file() {
-            let cause = io::Error::other("it is not a regular file, so its length is not known");
-            return Err(unreadable().with_source(cause));
-        }
+        let content = Piece::file(path).map_err(|error| {
+            let message = format!("could not read the upload {}", path.display());
+            Error::new(Kind::Read, message).with_source(error)
+        })?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let content = Piece::File { path: path.to_owned(), length: metadata.len() };
         Ok(Self::new(content).with_file_name(name))
     }
 
@@ -119,15 +114,14 @@ impl Form {
             .unwrap_or_else(|_| HeaderValue::from_static("multipart/form-data"))
     }
 
-    /// How many bytes the pieces have together: `Content-Length`.
+    /// The body, with its length known; it can be sent again.
     #[must_use]
-    pub fn length(&self) -> u64 {
-        self.pieces().iter().map(Piece::length).sum()
+    pub fn body(&self) -> Body {
+        Body::pieces(self.pieces())
     }
 
     /// What is sent, in its order.
-    #[must_use]
-    pub fn pieces(&self) -> Vec<Piece> {
+    fn pieces(&self) -> Vec<Piece> {
         let mut pieces = Vec::with_capacity(self.parts.len() * 2 + 1);
         let mut before = String::new();
         for (name, part) in &self.parts {
@@ -182,7 +176,7 @@ mod tests {
                 Piece::File { path, .. } => bytes.extend(fs::read(path).unwrap()),
             }
         }
-        assert_eq!(bytes.len() as u64, form.length());
+        assert_eq!(Some(bytes.len() as u64), form.body().length());
         bytes
     }
 

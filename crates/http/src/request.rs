@@ -22,7 +22,7 @@ const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.')
 /// A request that is complete, and yet to be sent by [`Session::send`].
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Request {
+pub struct Prepared {
     /// The method.
     pub method: Method,
     /// The URL.
@@ -35,10 +35,10 @@ pub struct Request {
     pub auth: Option<Auth>,
 }
 
-/// Builds a [`Request`] of a [`Session`], and sends it. What is wrong with a part comes out at the
+/// Builds a [`Prepared`] of a [`Session`], and sends it. What is wrong with a part comes out at the
 /// end.
 #[must_use = "a request does nothing until it is sent"]
-pub struct RequestBuilder {
+pub struct Request {
     session: Session,
     method: Method,
     url: Result<Url, Error>,
@@ -49,7 +49,7 @@ pub struct RequestBuilder {
     timeout: Option<Duration>,
 }
 
-impl RequestBuilder {
+impl Request {
     pub(crate) fn new(session: Session, method: Method, url: Result<Url, Error>) -> Self {
         Self {
             session,
@@ -114,7 +114,7 @@ impl RequestBuilder {
     /// Sends the parts of a form, files among them (RFC 7578).
     pub fn multipart(mut self, form: &Form) -> Self {
         self.headers.insert(header::CONTENT_TYPE, form.content_type());
-        self.body(Body::pieces(form.pieces()))
+        self.body(form.body())
     }
 
     /// Sends this body.
@@ -161,7 +161,7 @@ impl RequestBuilder {
     ///
     /// # Errors
     /// [`Kind::Usage`] for the first part that was wrong.
-    pub fn build(self) -> Result<Request, Error> {
+    pub fn prepare(self) -> Result<Prepared, Error> {
         let Self { session, method, url, headers, body, auth, .. } = self;
         session.complete(method, url?, headers, body, auth)
     }
@@ -184,20 +184,20 @@ impl RequestBuilder {
             None => cx,
             timeout => cx.limited(timeout),
         };
-        session.send_within(self.build()?, &cx).await
+        session.send_within(self.prepare()?, &cx).await
     }
 }
 
-impl fmt::Debug for RequestBuilder {
+impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestBuilder")
+        f.debug_struct("Request")
             .field("method", &self.method)
             .field("url", &self.url.as_ref().ok())
             .finish_non_exhaustive()
     }
 }
 
-impl Request {
+impl Prepared {
     /// The request-target in origin-form (RFC 9112 section 3.2.1).
     pub(crate) fn target(url: &Url) -> Result<Uri, Error> {
         let target: Result<Uri, http::uri::InvalidUri> = url.path_and_query().parse();

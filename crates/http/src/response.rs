@@ -1,5 +1,8 @@
 //! The answer to a request of a session: its head, and a body that is read when it is wanted.
 
+mod streams;
+
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +23,8 @@ use crate::client::RECEIVE;
 use crate::decode::{Coding, Decoder};
 use crate::error::{cut_short, explain_body, late_body};
 use crate::session::Lease;
+
+pub use self::streams::{Events, Lines};
 
 /// An answer, after redirects and decoded.
 pub struct Response {
@@ -269,6 +274,18 @@ impl Response {
         })
     }
 
+    /// The body line by line, as it comes.
+    #[must_use]
+    pub fn lines(self) -> Lines {
+        Lines::new(self)
+    }
+
+    /// The body as server-sent events, as they come.
+    #[must_use]
+    pub fn events(self) -> Events {
+        Events::new(self)
+    }
+
     /// Writes the whole body as it comes: how many bytes.
     ///
     /// # Errors
@@ -309,6 +326,15 @@ impl Response {
                 Ok(None) | Err(_) => return,
             }
         }
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.head.status)
+            .field("url", &self.url)
+            .finish_non_exhaustive()
     }
 }
 

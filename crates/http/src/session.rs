@@ -19,7 +19,7 @@ use crate::auth::{Auth, DigestSession};
 use crate::client::Protocol;
 use crate::cookies::Jar;
 use crate::redirect::Redirects;
-use crate::request::{Request, RequestBuilder};
+use crate::request::{Prepared, Request};
 use crate::response::Response;
 use crate::retries::Retries;
 
@@ -27,6 +27,15 @@ use crate::retries::Retries;
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// How much of a body [`Response::bytes`] and its like keep.
 const BODY_MAX: u64 = 64 * 1024 * 1024;
+
+/// Gets `url`, by a [`Session`] with the defaults that is not kept: whoever asks more than once makes
+/// one, and spares the connections.
+///
+/// # Errors
+/// As for [`Request::send`].
+pub async fn get(url: impl IntoUrl) -> Result<Response, Error> {
+    Session::new().get(url).send().await
+}
 
 /// A client of HTTP for many requests: it keeps connections, cookies, fields and a login.
 ///
@@ -204,45 +213,45 @@ impl Session {
     }
 
     /// Begins a request by any method.
-    pub fn request(&self, method: Method, url: impl IntoUrl) -> RequestBuilder {
-        RequestBuilder::new(self.clone(), method, url.into_url())
+    pub fn request(&self, method: Method, url: impl IntoUrl) -> Request {
+        Request::new(self.clone(), method, url.into_url())
     }
 
     /// Begins a GET (RFC 9110 section 9.3.1).
-    pub fn get(&self, url: impl IntoUrl) -> RequestBuilder {
+    pub fn get(&self, url: impl IntoUrl) -> Request {
         self.request(Method::GET, url)
     }
 
     /// Begins a HEAD (section 9.3.2).
-    pub fn head(&self, url: impl IntoUrl) -> RequestBuilder {
+    pub fn head(&self, url: impl IntoUrl) -> Request {
         self.request(Method::HEAD, url)
     }
 
     /// Begins a POST (section 9.3.3).
-    pub fn post(&self, url: impl IntoUrl) -> RequestBuilder {
+    pub fn post(&self, url: impl IntoUrl) -> Request {
         self.request(Method::POST, url)
     }
 
     /// Begins a PUT (section 9.3.4).
-    pub fn put(&self, url: impl IntoUrl) -> RequestBuilder {
+    pub fn put(&self, url: impl IntoUrl) -> Request {
         self.request(Method::PUT, url)
     }
 
     /// Begins a PATCH (RFC 5789).
-    pub fn patch(&self, url: impl IntoUrl) -> RequestBuilder {
+    pub fn patch(&self, url: impl IntoUrl) -> Request {
         self.request(Method::PATCH, url)
     }
 
     /// Begins a DELETE (RFC 9110 section 9.3.5).
-    pub fn delete(&self, url: impl IntoUrl) -> RequestBuilder {
+    pub fn delete(&self, url: impl IntoUrl) -> Request {
         self.request(Method::DELETE, url)
     }
 
     /// Sends a request that is complete.
     ///
     /// # Errors
-    /// As for [`RequestBuilder::send`].
-    pub async fn send(&self, request: Request) -> Result<Response, Error> {
+    /// As for [`Request::send`].
+    pub async fn send(&self, request: Prepared) -> Result<Response, Error> {
         let cx = portolan_net::Context::new(self.settings.timeouts);
         self.send_within(request, &cx).await
     }

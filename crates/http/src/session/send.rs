@@ -16,12 +16,12 @@ use crate::client::{Client, USER_AGENT};
 use crate::decode;
 use crate::error::HttpError;
 use crate::redirect::Redirect;
-use crate::request::Request;
+use crate::request::Prepared;
 use crate::response::{Hop, Response};
 
 /// One request, and what came of those before it.
 struct Course {
-    request: Request,
+    request: Prepared,
     /// What is sent again: nothing, once a body that cannot be replayed has been sent.
     body: Option<Body>,
     history: Vec<Hop>,
@@ -54,7 +54,7 @@ impl Session {
         own: HeaderMap,
         body: Option<Body>,
         auth: Option<Auth>,
-    ) -> Result<Request, Error> {
+    ) -> Result<Prepared, Error> {
         let settings = &*self.settings;
         let mut headers = own;
         for name in settings
@@ -84,8 +84,8 @@ impl Session {
             headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(len));
         }
         let auth = auth.or_else(|| of_url(&url)).or_else(|| settings.auth.clone());
-        let request = Request { method, url, headers, body, auth };
-        Request::target(&request.url)?;
+        let request = Prepared { method, url, headers, body, auth };
+        Prepared::target(&request.url)?;
         request.auth.as_ref().map(Auth::header).transpose()?;
         Ok(request)
     }
@@ -94,7 +94,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Kind::Usage`] where a login holds what no field may hold.
-    pub fn fields(&self, request: &Request) -> Result<HeaderMap, Error> {
+    pub fn fields(&self, request: &Prepared) -> Result<HeaderMap, Error> {
         let mut headers = request.headers.clone();
         if let Some(kept) = self.settings.jar.as_ref().and_then(|jar| jar.header(&request.url)) {
             let given = headers.remove(header::COOKIE);
@@ -110,7 +110,7 @@ impl Session {
     }
 
     /// The login, where it needs no challenge or one is known.
-    fn login(&self, auth: &Auth, request: &Request) -> Result<Option<HeaderValue>, Error> {
+    fn login(&self, auth: &Auth, request: &Prepared) -> Result<Option<HeaderValue>, Error> {
         let Auth::Digest { user, password } = auth else { return auth.header() };
         let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(digest) = digests.get_mut(&request.url.endpoint()) else { return Ok(None) };
@@ -121,8 +121,12 @@ impl Session {
     /// Sends a request within an operation.
     ///
     /// # Errors
-    /// As for [`RequestBuilder::send`](crate::RequestBuilder::send).
-    pub async fn send_within(&self, mut request: Request, cx: &Context) -> Result<Response, Error> {
+    /// As for [`Request::send`](crate::Request::send).
+    pub async fn send_within(
+        &self,
+        mut request: Prepared,
+        cx: &Context,
+    ) -> Result<Response, Error> {
         let body = Some(std::mem::take(&mut request.body));
         let mut course =
             Course { request, body, history: Vec::new(), attempt: 1, has_logged_in: false };
@@ -175,7 +179,7 @@ impl Session {
             let mut lease = self.lease(&course.request.url, may_reuse, cx).await?;
             let mut request = http::Request::new(body.take().unwrap_or_default());
             *request.method_mut() = course.request.method.clone();
-            *request.uri_mut() = Request::target(&course.request.url)?;
+            *request.uri_mut() = Prepared::target(&course.request.url)?;
             *request.headers_mut() = self.fields(&course.request)?;
             match lease.client.send(request, cx).await {
                 Ok(answer) => return Ok((answer, lease)),
