@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
-use portolan::http::{Jar, Protocol, Redirects, Request, Response, Retries, Session};
+use portolan::http::{Jar, Prepared, Protocol, Redirects, Response, Retries, Session};
 use portolan::net::Context;
 use portolan::net::pcap::Capture;
 use portolan::{Error, Kind, Scheme, Timeouts};
@@ -90,7 +90,7 @@ async fn exchange(
         return exchange.curl(&session, &request).map(|()| Exit::DONE);
     }
     if args.answer.offline {
-        return exchange.offline(&session, &request).await.map(|()| Exit::DONE);
+        return exchange.offline(&session, request).await.map(|()| Exit::DONE);
     }
     Ok(match exchange.send(&session, request).await {
         Ok(()) => Exit::DONE,
@@ -164,7 +164,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// The request as it is to be sent.
-    fn request(&self, session: &Session) -> Result<Request, Error> {
+    fn request(&self, session: &Session) -> Result<Prepared, Error> {
         let default = if self.payload.is_none() { "GET" } else { "POST" };
         let method = self.asked.method.as_deref().unwrap_or(default);
         let method = Method::from_bytes(method.as_bytes()).map_err(|cause| {
@@ -182,7 +182,7 @@ impl<'a> Exchange<'a> {
         if let Some(login) = &self.login {
             request = request.auth(login.auth());
         }
-        let mut request = self.payload.put(request)?.build()?;
+        let mut request = self.payload.put(request)?.prepare()?;
         for item in &self.asked.items {
             if let Item::Header { name, value: None } = item {
                 request.headers.remove(name);
@@ -220,7 +220,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Prints the request as a command line for curl.
-    fn curl(&self, session: &Session, request: &Request) -> Result<(), Error> {
+    fn curl(&self, session: &Session, request: &Prepared) -> Result<(), Error> {
         let sent = Sent {
             method: request.method.as_str(),
             url: &request.url,
@@ -236,9 +236,9 @@ impl<'a> Exchange<'a> {
     }
 
     /// Prints the request, and sends nothing.
-    async fn offline(&self, session: &Session, request: &Request) -> Result<(), Error> {
-        let mut headers = session.fields(request)?;
-        let body = self.payload.bytes(request).await?;
+    async fn offline(&self, session: &Session, request: Prepared) -> Result<(), Error> {
+        let mut headers = session.fields(&request)?;
+        let body = payload::shown(request.body).await?;
         if self.console.is_json() {
             let report = RequestReport {
                 method: request.method.to_string(),
@@ -261,15 +261,13 @@ impl<'a> Exchange<'a> {
     }
 
     /// Sends the request, and prints what is asked for.
-    async fn send(&self, session: &Session, request: Request) -> Result<(), Error> {
+    async fn send(&self, session: &Session, request: Prepared) -> Result<(), Error> {
         let mut output = self.output();
         let mut body = Vec::new();
         if output.wants_request_body() {
-            match self.payload.is_replayable() {
-                true => body = self.payload.bytes(&request).await?,
-                false => self
-                    .console
-                    .note("the body of the request comes from a stream, and is not shown"),
+            match request.body.replay() {
+                Some(copy) => body = payload::shown(copy).await?,
+                None => self.console.note("the request's body is a stream, and is not shown"),
             }
         }
         let mut cx = Context::new(timeouts(self.args));

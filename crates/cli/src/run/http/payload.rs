@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ::http::header::InvalidHeaderValue;
-use portolan::http::{self, Body, Form, Piece, Request, RequestBuilder};
+use portolan::http::{self, Body, Form, Piece, Request};
 use portolan::{Error, Kind};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncReadExt;
 
 use crate::args::http::{Asked, HttpArgs};
 use crate::args::items::json::{self, Json};
@@ -19,7 +19,7 @@ use crate::console::Console;
 /// A longer body on stdin is sent as it comes, and so only once.
 const STDIN_KEPT: usize = 1024 * 1024;
 /// The longest body that is shown.
-const SHOWN_MAX: u64 = 64 * 1024 * 1024;
+const SHOWN_MAX: usize = 64 * 1024 * 1024;
 /// How long stdin may say nothing before a word is said about it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -158,7 +158,7 @@ impl Payload {
     ///
     /// # Errors
     /// [`Kind::Usage`] for a file that can no longer be read.
-    pub(super) fn put(&self, request: RequestBuilder) -> Result<RequestBuilder, Error> {
+    pub(super) fn put(&self, request: Request) -> Result<Request, Error> {
         Ok(match self {
             Self::None => request,
             Self::Bytes(bytes, _) => request.body(bytes.clone()),
@@ -174,43 +174,6 @@ impl Payload {
                 request.body(Body::reader(Cursor::new(said.clone()).chain(tokio::io::stdin())))
             }
         })
-    }
-
-    /// The body as it goes out in `request`, for it to be shown.
-    ///
-    /// # Errors
-    /// [`Kind::Read`]; [`Kind::Usage`] for a body that is too long.
-    pub(super) async fn bytes(&self, request: &Request) -> Result<Vec<u8>, Error> {
-        if let Some(bytes) = request.body.as_bytes() {
-            return Ok(bytes.into());
-        }
-        let pieces = match self {
-            Self::Multipart(form, _) => form.pieces(),
-            Self::File(file, _) => {
-                vec![Piece::file(file).map_err(|cause| unreadable(file, cause))?]
-            }
-            Self::Pipe(pipe, _) => return shown(reader(pipe)?).await,
-            Self::Stdin(said) => return shown(said.as_slice().chain(tokio::io::stdin())).await,
-            Self::None | Self::Bytes(..) | Self::Form(_) => Vec::new(),
-        };
-        let mut all = Vec::new();
-        for piece in pieces {
-            match piece {
-                Piece::Bytes(bytes) => all.extend_from_slice(&bytes),
-                Piece::File { path, length } => {
-                    let file = tokio::fs::File::open(&path).await;
-                    let file = file.map_err(|cause| unreadable(&path, cause))?;
-                    all.extend(shown(file.take(length)).await?);
-                }
-            }
-        }
-        Ok(all)
-    }
-
-    /// Whether the body can be read more than once.
-    #[must_use]
-    pub(super) const fn is_replayable(&self) -> bool {
-        !matches!(self, Self::Pipe(..) | Self::Stdin(_))
     }
 
     /// What the body is, where the library does not know it.
@@ -258,16 +221,17 @@ fn reader(pipe: &File) -> Result<tokio::fs::File, Error> {
     Ok(tokio::fs::File::from_std(pipe))
 }
 
-/// All that `reader` gives, within what is shown of a body.
-async fn shown(reader: impl AsyncRead + Unpin) -> Result<Vec<u8>, Error> {
-    let mut all = Vec::new();
-    let read = reader.take(SHOWN_MAX + 1).read_to_end(&mut all).await;
-    read.map_err(|cause| Error::new(Kind::Read, "could not read the body").with_source(cause))?;
-    if all.len() as u64 > SHOWN_MAX {
-        let message = "the body is longer than the 64 MiB that are shown of a request";
-        return Err(Error::new(Kind::Usage, message));
-    }
-    Ok(all)
+/// All of a body, within what is shown of a request.
+///
+/// # Errors
+/// [`Kind::Read`]; [`Kind::Usage`] for a body that is too long.
+pub(super) async fn shown(body: Body) -> Result<Vec<u8>, Error> {
+    let read = body.read(SHOWN_MAX).await;
+    let read = read.map_err(|cause| {
+        Error::new(Kind::Read, "could not read the body of the request").with_source(cause)
+    })?;
+    let message = "the body is longer than the 64 MiB that are shown of a request";
+    read.map(Into::into).ok_or_else(|| Error::new(Kind::Usage, message))
 }
 
 /// Whether the body is on stdin: where that is said, or where there is no other one, the method is
