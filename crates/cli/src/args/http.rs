@@ -42,8 +42,8 @@ Examples:
   portolan http --unix-socket /run/docker.sock http://localhost/version"
 )]
 pub struct HttpArgs {
-    /// The method, the URL, and the items; the URL may lack http://, and a port alone is loopback
-    #[arg(value_name = "[METHOD] URL [ITEM]", required = true)]
+    /// The method where it is not GET or POST, the URL, and the items; without a scheme it is http:
+    #[arg(value_name = "URL", required = true)]
     pub words: Vec<String>,
     /// What is asked for.
     #[command(flatten)]
