@@ -1,5 +1,7 @@
 //! URLs of every scheme that Portolan speaks (RFC 3986), parsed once at the edge.
 
+mod join;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;

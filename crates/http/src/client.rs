@@ -6,21 +6,19 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
-use bytes::{Bytes, BytesMut};
 use futures_util::future::{self, Either, FutureExt};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, StatusCode, Version};
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Frame, Incoming};
+use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use portolan_core::{Error, Kind, Phase, Scheme, Url};
+use portolan_core::{Endpoint, Error, Kind, Phase, Scheme, Url};
 use portolan_net::proxy::{ProxyError, connect};
-use portolan_net::{Context, Dialer, Info, Stream, now};
+use portolan_net::{Connection, Context, Dialer, Info, Stream};
 
-use crate::error::{
-    HEAD_MAX, HEADERS_MAX, HttpError, cut_short, explain, explain_body, late_body, unanswered,
-};
+use crate::answer::{Answer, Sent};
+use crate::body::{Body, Outgoing};
+use crate::error::{HEAD_MAX, HEADERS_MAX, HttpError, explain, unanswered};
 use crate::lines::{tell_request, tell_response, version_name};
 use crate::watch::{Watch, Watched};
 
@@ -31,10 +29,30 @@ pub const WAIT: Phase = Phase::new("wait");
 /// Reading the body of the response.
 pub const RECEIVE: Phase = Phase::new("receive");
 
-/// What is offered by ALPN (RFC 7301): HTTP/2 first.
-const ALPN: [&str; 2] = ["h2", "http/1.1"];
+pub(crate) const USER_AGENT: &str = concat!("portolan/", env!("CARGO_PKG_VERSION"));
 
-const USER_AGENT: &str = concat!("portolan/", env!("CARGO_PKG_VERSION"));
+/// Which versions of HTTP are spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// HTTP/2 over TLS where ALPN (RFC 7301) agrees on it, and HTTP/1.1 else.
+    #[default]
+    Any,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, without TLS by prior knowledge (RFC 9113 section 3.3).
+    Http2,
+}
+
+impl Protocol {
+    const fn alpn(self) -> &'static [&'static str] {
+        match self {
+            Self::Any => &["h2", "http/1.1"],
+            Self::Http1 => &["http/1.1"],
+            Self::Http2 => &["h2"],
+        }
+    }
+}
 
 /// What to do about a peer that takes a request and does not answer.
 const SILENCE: &str = "it took the connection and does not answer: the service hangs, is \
@@ -55,7 +73,12 @@ pub struct Client {
     driver: Option<Driver>,
 }
 
+/// Marks a request that has all fields that it should have, but for those of the connection.
+#[derive(Clone)]
+pub(crate) struct Complete;
+
 /// What the connection leads to.
+#[derive(Clone)]
 enum Route {
     /// The origin, or a tunnel to it: the target in origin-form (RFC 9112 section 3.2.1).
     Origin,
@@ -87,33 +110,131 @@ impl Client {
     /// # Errors
     /// Those of [`Dialer::dial`].
     pub async fn connect(dialer: &Dialer, url: &Url, cx: &Context) -> Result<Self, Error> {
-        let dialer = dialer.clone().with_default_alpn(&ALPN);
+        Self::connect_as(Protocol::Any, dialer, url, cx).await
+    }
+
+    /// As [`connect`](Self::connect), to speak this version.
+    ///
+    /// # Errors
+    /// Also [`Kind::Protocol`], where the peer does not agree to it by ALPN.
+    pub async fn connect_as(
+        protocol: Protocol,
+        dialer: &Dialer,
+        url: &Url,
+        cx: &Context,
+    ) -> Result<Self, Error> {
+        let dialer = dialer.clone().with_default_alpn(protocol.alpn());
         let is_forwarded = |proxy: &&Url| {
             url.scheme() == Scheme::Http && matches!(proxy.scheme(), Scheme::Http | Scheme::Https)
         };
-        let (connection, route) = match dialer.proxy_for(url).filter(is_forwarded) {
+        match dialer.proxy_for(url).filter(is_forwarded) {
             Some(proxy) => {
                 let connection = dialer.dial_proxy(proxy, cx).await?;
                 cx.fact(Phase::CONNECT, "proxy", proxy.to_string());
-                (connection, Route::Proxy(proxy.clone()))
+                Self::over(connection, url, Route::Proxy(proxy.clone()), protocol)
             }
-            None => (dialer.dial_url(url, cx).await?, Route::Origin),
+            None => Self::over(dialer.dial_url(url, cx).await?, url, Route::Origin, protocol),
+        }
+    }
+
+    /// Connects to a server of `url` that listens on a Unix socket.
+    ///
+    /// # Errors
+    /// As for [`connect_as`](Self::connect_as); [`Kind::Usage`] for `https:`.
+    pub async fn connect_unix(
+        protocol: Protocol,
+        dialer: &Dialer,
+        socket: &Endpoint,
+        url: &Url,
+        cx: &Context,
+    ) -> Result<Self, Error> {
+        if url.scheme() != Scheme::Http {
+            let message = format!("could not speak TLS over {socket}");
+            return Err(Error::new(Kind::Usage, message).with_hint("ask for an http: URL"));
+        }
+        Self::over(dialer.dial(socket, cx).await?, url, Route::Origin, protocol)
+    }
+
+    /// A client that speaks over this connection.
+    fn over(
+        connection: Connection,
+        url: &Url,
+        route: Route,
+        protocol: Protocol,
+    ) -> Result<Self, Error> {
+        let Connection { stream, info, .. } = connection;
+        let alpn = info.tls.as_ref().map(|tls| tls.alpn.as_deref());
+        let is_http2 = match (protocol, alpn) {
+            (Protocol::Any, alpn) => alpn == Some(Some("h2")),
+            (Protocol::Http1, _) => false,
+            (Protocol::Http2, None | Some(Some("h2"))) => true,
+            (Protocol::Http2, Some(_)) => {
+                let message = format!("{} does not speak HTTP/2", url.endpoint());
+                return Err(Error::new(Kind::Protocol, message)
+                    .with_phase(Phase::TLS)
+                    .with_endpoint(&url.endpoint())
+                    .with_hint("it did not agree to h2 by ALPN: allow HTTP/1.1"));
+            }
         };
         Ok(Self {
             url: url.clone(),
             route,
             wants_origin: false,
-            is_http2: connection
-                .info
-                .tls
-                .as_ref()
-                .is_some_and(|tls| tls.alpn.as_deref() == Some("h2")),
-            info: connection.info,
+            info,
+            is_http2,
             watch: Arc::default(),
-            stream: Some(connection.stream),
+            stream: Some(stream),
             sender: None,
             driver: None,
         })
+    }
+
+    /// The same connection once more, where it carries several requests at once: HTTP/2, after its
+    /// first request.
+    pub(crate) fn share(&self) -> Option<Self> {
+        let Some(Sender::Http2(sender)) = &self.sender else { return None };
+        Some(Self {
+            url: self.url.clone(),
+            route: self.route.clone(),
+            wants_origin: self.wants_origin,
+            info: self.info.clone(),
+            is_http2: true,
+            watch: self.watch.clone(),
+            stream: None,
+            sender: Some(Sender::Http2(sender.clone())),
+            driver: None,
+        })
+    }
+
+    /// Shakes hands, for a connection that is to be shared before its first request.
+    pub(crate) async fn shake_hands(&mut self) -> Result<(), Error> {
+        let Some(stream) = self.stream.take() else { return Ok(()) };
+        let watched = Watched::new(stream, self.watch.clone());
+        let shaken = Sender::handshake(watched, self.is_http2).await;
+        let (sender, driver) =
+            shaken.map_err(|error| explain(&error, &self.peer(), &self.watch))?;
+        self.sender = Some(sender);
+        self.driver = Some(driver);
+        Ok(())
+    }
+
+    /// Hands the connection to a task of its own, which it otherwise gets with the first answer.
+    pub(crate) fn drive_alone(&mut self) {
+        self.driver.take().map(tokio::spawn);
+    }
+
+    /// Whether it can carry several requests at once.
+    pub(crate) const fn is_http2(&self) -> bool {
+        self.is_http2
+    }
+
+    /// Waits until the last exchange is over: whether the connection can carry another.
+    pub(crate) async fn is_ready(&mut self) -> bool {
+        match &mut self.sender {
+            None => self.stream.is_some(),
+            Some(Sender::Http1(sender)) => sender.ready().await.is_ok(),
+            Some(Sender::Http2(sender)) => sender.ready().await.is_ok(),
+        }
     }
 
     /// Takes 502 and 504 from a proxy that is asked in absolute-form for failures to reach the
@@ -134,8 +255,8 @@ impl Client {
     ///
     /// # Errors
     /// As for [`send`](Self::send).
-    pub async fn get(&mut self, cx: &Context) -> Result<Response, Error> {
-        let request = Request::get(self.url.path_and_query()).body(Bytes::new());
+    pub async fn get(&mut self, cx: &Context) -> Result<Answer, Error> {
+        let request = Request::get(self.url.path_and_query()).body(Body::empty());
         self.send(request.map_err(|error| unsendable(&self.url, error))?, cx).await
     }
 
@@ -150,15 +271,16 @@ impl Client {
     /// [`with_origin_only`](Self::with_origin_only).
     pub async fn send(
         &mut self,
-        mut request: Request<Bytes>,
+        request: Request<impl Into<Body>>,
         cx: &Context,
-    ) -> Result<Response, Error> {
+    ) -> Result<Answer, Error> {
         let peer = self.peer();
         let watch = self.watch.clone();
         let is_upgrade = request.headers().contains_key(header::UPGRADE);
+        let (request, sent) = self.complete(request.map(Into::into))?;
         let answering = cx
             .within(SEND, async {
-                let answer = self.begin(&mut request, cx).await?;
+                let answer = self.begin(request, cx).await?;
                 // An answer before the request is out is an early refusal, or a failure.
                 let flushed = pin!(watch.flushed());
                 Ok(match beside(&mut self.driver, future::select(answer, flushed)).await {
@@ -188,7 +310,7 @@ impl Client {
         // Until the client and the last body are dropped.
         self.driver.take().map(tokio::spawn);
         let (head, body) = response.into_parts();
-        Ok(Response { head, body })
+        Ok(Answer { head, body, sent })
     }
 
     /// With whom we speak, for messages.
@@ -213,40 +335,36 @@ impl Client {
     }
 
     /// Hands the request to the connection, which shakes hands first if it is fresh.
-    async fn begin(&mut self, request: &mut Request<Bytes>, cx: &Context) -> Result<Answer, Error> {
-        self.complete(request)?;
-        if let Some(stream) = self.stream.take() {
-            let watched = Watched::new(stream, self.watch.clone());
-            let shaken = Sender::handshake(watched, self.is_http2).await;
-            let (sender, driver) =
-                shaken.map_err(|error| explain(&error, &self.peer(), &self.watch))?;
-            self.sender = Some(sender);
-            self.driver = Some(driver);
-        }
-        tell_request(request, self.is_http2, cx);
-        let request = std::mem::take(request).map(Full::new);
+    async fn begin(&mut self, request: Request<Body>, cx: &Context) -> Result<Answering, Error> {
+        self.shake_hands().await?;
+        tell_request(&request, self.is_http2, cx);
         match &mut self.sender {
-            Some(sender) => Ok(sender.send(request)),
+            Some(sender) => Ok(sender.send(request.map(Body::into_outgoing))),
             None => Err(Error::new(Kind::Lost, "could not send on a closed connection")),
         }
     }
 
     /// Adds what a request must have, in the form that the route and the version want.
-    fn complete(&self, request: &mut Request<Bytes>) -> Result<(), Error> {
+    fn complete(&self, request: Request<Body>) -> Result<(Request<Body>, Sent), Error> {
         let authority = self.url.authority();
-        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        let (mut parts, body) = request.into_parts();
         if self.is_http2 || matches!(self.route, Route::Proxy(_)) {
+            let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
             let absolute = format!("{}://{authority}{path}", self.url.scheme());
-            *request.uri_mut() = absolute.parse().map_err(|error| unsendable(&self.url, error))?;
+            parts.uri = absolute.parse().map_err(|error| unsendable(&self.url, error))?;
         }
-        let headers = request.headers_mut();
+        let mut headers = HeaderMap::with_capacity(parts.headers.len() + 4);
         if !self.is_http2 {
+            // First, as RFC 9110 section 7.2 recommends.
             let host = HeaderValue::try_from(authority);
-            let host = host.map_err(|error| unsendable(&self.url, error))?;
-            headers.entry(header::HOST).or_insert(host);
+            headers.insert(header::HOST, host.map_err(|error| unsendable(&self.url, error))?);
+            headers.extend(parts.headers.remove(header::HOST).map(|host| (header::HOST, host)));
         }
-        headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
-        headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        headers.extend(parts.headers);
+        if parts.extensions.remove::<Complete>().is_none() {
+            headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
+            headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        }
         if let Some(credentials) = basic(&self.url) {
             headers.entry(header::AUTHORIZATION).or_insert(credentials);
         }
@@ -255,11 +373,18 @@ impl Client {
         {
             headers.insert(header::PROXY_AUTHORIZATION, credentials);
         }
-        Ok(())
+        let sent = Sent {
+            method: parts.method.clone(),
+            target: parts.uri.clone(),
+            version: if self.is_http2 { Version::HTTP_2 } else { Version::HTTP_11 },
+            headers: headers.clone(),
+        };
+        parts.headers = headers;
+        Ok((Request::from_parts(parts, body), sent))
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = hyper::Result<http::Response<Incoming>>> + Send>>;
+type Answering = Pin<Box<dyn Future<Output = hyper::Result<http::Response<Incoming>>> + Send>>;
 
 /// What moves the bytes of a connection.
 type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -279,8 +404,8 @@ async fn beside<T>(driver: &mut Option<Driver>, future: impl Future<Output = T>)
 
 /// The sending half of a connection.
 enum Sender {
-    Http1(http1::SendRequest<Full<Bytes>>),
-    Http2(http2::SendRequest<Full<Bytes>>),
+    Http1(http1::SendRequest<Outgoing>),
+    Http2(http2::SendRequest<Outgoing>),
 }
 
 impl Sender {
@@ -299,118 +424,10 @@ impl Sender {
         }
     }
 
-    fn send(&mut self, request: Request<Full<Bytes>>) -> Answer {
+    fn send(&mut self, request: Request<Outgoing>) -> Answering {
         match self {
             Self::Http1(sender) => Box::pin(sender.send_request(request)),
             Self::Http2(sender) => Box::pin(sender.send_request(request)),
-        }
-    }
-}
-
-/// A response: its head, and a body that is yet to be read.
-pub struct Response {
-    head: http::response::Parts,
-    body: Incoming,
-}
-
-/// What was read of a body.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Received {
-    /// The bytes; empty where they were not to be kept.
-    pub bytes: Bytes,
-    /// How many there were.
-    pub size: u64,
-    /// Whether this is the whole body; if not, it was longer than the limit.
-    pub is_whole: bool,
-}
-
-impl Response {
-    /// The status code (RFC 9110 section 15).
-    #[must_use]
-    pub const fn status(&self) -> StatusCode {
-        self.head.status
-    }
-
-    /// The version that the peer spoke.
-    #[must_use]
-    pub const fn version(&self) -> Version {
-        self.head.version
-    }
-
-    /// The header fields.
-    #[must_use]
-    pub const fn headers(&self) -> &HeaderMap {
-        &self.head.headers
-    }
-
-    /// The response as the `http` crate has it, with its body as a stream.
-    #[must_use]
-    pub fn into_http(self) -> http::Response<Incoming> {
-        http::Response::from_parts(self.head, self.body)
-    }
-
-    /// Reads the body up to `limit` bytes and keeps them: the phase `receive`.
-    ///
-    /// # Errors
-    /// [`Kind::Timeout`]; [`Kind::Partial`] where it ends before its stated end; [`Kind::Lost`]
-    /// where the connection is reset; [`Kind::Protocol`] where its framing is broken.
-    pub async fn receive(&mut self, limit: u64, cx: &Context) -> Result<Received, Error> {
-        let mut bytes = BytesMut::new();
-        let received = self.read(limit, cx, |data| bytes.extend_from_slice(data)).await?;
-        Ok(Received { bytes: bytes.freeze(), ..received })
-    }
-
-    /// Reads the body up to `limit` bytes and keeps nothing: the phase `receive`.
-    ///
-    /// # Errors
-    /// As for [`receive`](Self::receive).
-    pub async fn discard(&mut self, limit: u64, cx: &Context) -> Result<Received, Error> {
-        self.read(limit, cx, |_| {}).await
-    }
-
-    async fn read(
-        &mut self,
-        limit: u64,
-        cx: &Context,
-        mut keep: impl FnMut(&[u8]),
-    ) -> Result<Received, Error> {
-        cx.within(RECEIVE, async {
-            let started = now();
-            // A response to HEAD states the length of what it does not carry.
-            let is_empty = self.body.is_end_stream();
-            let expected = self.body.size_hint().exact().filter(|_| !is_empty);
-            let mut size = 0;
-            let mut is_whole = true;
-            while let Some(frame) =
-                self.next_frame(cx).await.ok_or_else(|| late_body(started, size, expected))?
-            {
-                let frame = frame.map_err(|error| explain_body(&error, size, expected))?;
-                let Ok(data) = frame.into_data() else { continue };
-                let room = usize::try_from(limit - size).unwrap_or(usize::MAX);
-                let wanted = &data[..data.len().min(room)];
-                keep(wanted);
-                size += wanted.len() as u64;
-                if data.len() > room {
-                    is_whole = false;
-                    break;
-                }
-            }
-            cx.fact(RECEIVE, "bytes", size);
-            // HTTP/2 can end a stream early and call it well (RFC 9113 section 8.1).
-            if is_whole && expected.is_some_and(|expected| size < expected) {
-                return Err(cut_short(size, expected));
-            }
-            Ok(Received { bytes: Bytes::new(), size, is_whole })
-        })
-        .await
-    }
-
-    /// The next frame; `None` where the time ran out, or the peer is silent for longer than it may
-    /// be.
-    async fn next_frame(&mut self, cx: &Context) -> Option<Option<hyper::Result<Frame<Bytes>>>> {
-        match cx.timeouts().idle {
-            None => cx.until_deadline(self.body.frame()).await,
-            idle => cx.limited(idle).until_deadline(self.body.frame()).await,
         }
     }
 }

@@ -42,6 +42,14 @@ pub enum HttpError {
     /// The framing or the head breaks RFC 9112 or RFC 9113.
     #[error("{0}")]
     Malformed(String),
+    /// The body inflates beyond all measure.
+    #[error("{received} bytes inflate to more than {inflated}: this may be a decompression bomb")]
+    Bomb {
+        /// Bytes that came.
+        received: u64,
+        /// Bytes that they became so far.
+        inflated: u64,
+    },
     /// The peer switches to another protocol (status 101), which nobody asked for.
     #[error("the peer switches protocols without being asked")]
     Unasked,
@@ -100,6 +108,12 @@ impl fmt::Display for Of {
 
 /// The error of an exchange with `peer` that failed before the head of its response was there.
 pub(crate) fn explain(error: &hyper::Error, peer: &str, watch: &Watch) -> Error {
+    if error.is_user()
+        && let Some(io) = find::<io::Error>(error)
+    {
+        return Error::new(Kind::Read, format!("could not send the body to {peer}"))
+            .with_source(io::Error::new(io.kind(), io.to_string()));
+    }
     let greeting = watch.greeting();
     let (kind, cause) = if error.is_parse_too_large() && watch.has_seen(HEAD_MAX, HEADERS_MAX) {
         (Kind::Protocol, HttpError::HeadTooLarge)
@@ -209,6 +223,7 @@ fn hint(cause: &HttpError) -> Option<&'static str> {
         HttpError::Http2(_) => Some(GAVE_UP),
         HttpError::HeadTooLarge
         | HttpError::Truncated { .. }
+        | HttpError::Bomb { .. }
         | HttpError::Malformed(_)
         | HttpError::Unasked => None,
     }

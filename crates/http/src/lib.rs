@@ -1,15 +1,15 @@
 //! HTTP/1.1 and HTTP/2 (RFC 9110, 9112, 9113), client and server, over the streams of
 //! `portolan-net`.
 //!
-//! [`Client`] sends requests over one connection and times them as `send`, `wait` and `receive`;
-//! [`Server`] answers with axum's routes on any listener. Which version is spoken is settled by
-//! ALPN. Pools, redirects, cookies and file serving are not here yet.
+//! [`get`] fetches one URL. A [`Session`] sends many requests: it keeps connections, cookies and
+//! logins, follows redirects, tries again and decodes. [`Client`] is one connection and does none
+//! of that. [`Server`] answers with axum's routes on any listener. [`blocking`] is the client for
+//! programs without a runtime. HTTP/3 and caches are not here.
 //!
 //! ```
 //! use axum::{Router, routing::get};
-//! use portolan_core::Timeouts;
-//! use portolan_http::{Client, Server};
-//! use portolan_net::{Context, Dialer, Listener};
+//! use portolan_http::Server;
+//! use portolan_net::Listener;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,21 +18,49 @@
 //! let routes = Router::new().route("/", get(|| async { "ahoy" }));
 //! let server = tokio::spawn(Server::new(routes).serve(listener, std::future::pending()));
 //!
-//! let cx = Context::new(Timeouts::default());
-//! let mut client = Client::connect(&Dialer::new(), &url, &cx).await?;
-//! let mut response = client.get(&cx).await?;
-//! assert_eq!(response.receive(1024, &cx).await?.bytes, "ahoy");
+//! let response = portolan_http::get(&url).await?;
+//! assert_eq!(response.status(), 200);
+//! assert_eq!(response.text().await?, "ahoy");
 //! # server.abort();
 //! # Ok(())
 //! # }
 //! ```
 
+mod answer;
+mod auth;
+pub mod blocking;
+mod body;
+mod charset;
 mod client;
+mod cookies;
+mod decode;
+mod disposition;
 mod error;
+mod events;
 mod lines;
+mod multipart;
+mod netrc;
+mod redirect;
+mod request;
+mod response;
+mod retries;
 mod server;
+mod session;
 mod watch;
 
-pub use client::{Client, RECEIVE, Received, Response, SEND, WAIT};
+pub use answer::{Answer, Received, Sent};
+pub use auth::{Auth, Challenge, DigestSession};
+pub use body::{Body, Piece};
+pub use client::{Client, Protocol, RECEIVE, SEND, WAIT};
+pub use cookies::Jar;
+pub use disposition::{file_name, safe_name};
 pub use error::{HttpError, Speaks};
+pub use events::{EventParser, ServerEvent};
+pub use multipart::{Form, Part};
+pub use netrc::{Login, Netrc};
+pub use redirect::{Redirect, Redirects};
+pub use request::{Prepared, Request};
+pub use response::{Events, Hop, Lines, Response};
+pub use retries::Retries;
 pub use server::{Server, upgrade};
+pub use session::{IntoUrl, Session, get};

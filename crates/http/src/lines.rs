@@ -13,7 +13,7 @@ const SECRETS: [HeaderName; 4] =
 /// Tells the observers of a request. HTTP/2 has no request line: the pseudo-fields (RFC 9113
 /// section 8.3.1) are shown as one, and `:authority`.
 pub(crate) fn tell_request<B>(request: &Request<B>, is_http2: bool, cx: &Context) {
-    if !cx.is_observed() {
+    if !cx.is_read() {
         return;
     }
     let tell = |line| cx.observe(&Event::Line(Direction::Sent, line));
@@ -32,7 +32,7 @@ pub(crate) fn tell_request<B>(request: &Request<B>, is_http2: bool, cx: &Context
 
 /// Tells the observers of the head of a response.
 pub(crate) fn tell_response<B>(response: &Response<B>, cx: &Context) {
-    if !cx.is_observed() {
+    if !cx.is_read() {
         return;
     }
     let tell = |line| cx.observe(&Event::Line(Direction::Received, line));

@@ -26,6 +26,14 @@ pub trait Observer: Send + Sync {
     fn of_connection(&self, _peer: &Endpoint) -> Option<Arc<dyn Observer>> {
         None
     }
+
+    /// Whether it has a use for [`Event::Line`], which is costly to tell.
+    ///
+    /// # Defaults
+    /// It has.
+    fn reads_lines(&self) -> bool {
+        true
+    }
 }
 
 /// An observer that folds what it sees into [`Timings`].
@@ -48,6 +56,10 @@ impl Recorder {
 impl Observer for Recorder {
     fn observe(&self, at: Instant, event: &Event) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).record(at, event);
+    }
+
+    fn reads_lines(&self) -> bool {
+        false
     }
 }
 
@@ -138,10 +150,10 @@ impl Context {
         self.stopping.is_cancelled()
     }
 
-    /// Whether there are observers: what is costly to tell need not be made for nobody.
+    /// Whether some observer reads lines: they need not be made for nobody.
     #[must_use]
-    pub fn is_observed(&self) -> bool {
-        !self.observers.is_empty()
+    pub fn is_read(&self) -> bool {
+        self.observers.iter().any(|observer| observer.reads_lines())
     }
 
     /// Tells the observers.

@@ -21,9 +21,14 @@ pub use portolan_core::{
 pub use portolan_http as http;
 pub use portolan_lab as lab;
 pub use portolan_net as net;
-pub use portolan_net::blocking;
 pub use portolan_probe as probe;
 pub use portolan_relay as relay;
+
+/// The same for programs without a runtime.
+pub mod blocking {
+    pub use portolan_http::blocking as http;
+    pub use portolan_net::blocking::*;
+}
 
 /// The examples of the README, so that they compile.
 #[cfg(doctest)]

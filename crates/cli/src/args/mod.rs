@@ -6,6 +6,8 @@ pub mod completions;
 pub mod connect;
 pub mod dial;
 pub mod fault;
+pub mod http;
+pub mod items;
 pub mod lab;
 pub mod listen;
 pub mod man;
@@ -22,6 +24,7 @@ use clap::{Command, CommandFactory, Parser, Subcommand};
 
 use self::completions::CompletionsArgs;
 use self::connect::ConnectArgs;
+use self::http::HttpArgs;
 use self::lab::LabArgs;
 use self::listen::ListenArgs;
 use self::man::ManArgs;
@@ -65,6 +68,8 @@ pub enum Verb {
     Listen(Box<ListenArgs>),
     /// Join any two: listen on one URL, dial the other, for each connection
     Relay(Box<RelayArgs>),
+    /// Send one request, and print the answer
+    Http(Box<HttpArgs>),
     /// Start every server on loopback, with faults on demand
     Lab(LabArgs),
     /// Print a shell's completions

@@ -7,6 +7,7 @@ mod connections;
 mod descriptors;
 pub mod dialer;
 mod exec;
+pub mod http;
 pub mod lab;
 pub mod listen;
 pub mod man;
@@ -43,6 +44,7 @@ pub fn run(verb: &Verb, given: &Given, console: &Console) -> Result<Exit, Error>
         Verb::Relay(args) => {
             block_on_with(models::runtime(relay::model(args)), relay::run(args, given, console))
         }
+        Verb::Http(args) => block_on(http::run(args, given, console)),
         Verb::Lab(args) => block_on(lab::run(args, given, console)),
         Verb::Completions(args) => completions::run(args, console),
         Verb::Man(args) => man::run(args, console),

@@ -1,6 +1,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use h2::{Reason, server};
 use portolan_core::{Direction, Event, Timeouts};
 use portolan_net::proxy::Proxies;
