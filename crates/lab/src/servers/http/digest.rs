@@ -107,7 +107,7 @@ impl<'a> Guard<'a> {
             "Digest realm=\"{REALM}\", nonce=\"{}\", qop=\"{}\", opaque=\"{}\", algorithm={}, \
              stale={stale}",
             fresh(),
-            self.offered.join(","),
+            self.offered.join(", "),
             fresh(),
             self.algorithm.name,
         );

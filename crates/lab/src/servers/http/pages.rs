@@ -13,7 +13,7 @@ use super::status;
 pub(super) const INDEX: &str = "\
 /html  /json  /xml  /encoding/utf8      a page of each kind
 /image                                  an image by Accept
-/image/png  /jpeg  /webp  /svg          an image of this kind
+/image/png  /image/jpeg  /image/webp  /image/svg
 /links/{count}[/{offset}]               up to 200 pages that link to each other
 /forms/post                             a form for /post
 /robots.txt  /deny                      what robots may not see

@@ -9,12 +9,13 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::{get, on};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 
+use super::METHODS;
 use super::data::{OCTETS, cut, filler};
 use super::request::{Args, Bad, Seen, Told, field, pause};
 
@@ -35,7 +36,7 @@ const LINES_MAX: u64 = 100;
 
 pub(super) fn routes() -> Router {
     Router::new()
-        .route("/delay/{seconds}", any(delay))
+        .route("/delay/{seconds}", on(METHODS, delay))
         .route("/drip", get(drip))
         .route("/stream/{count}", get(lines))
         .route("/stream-bytes/{count}", get(stream_bytes))
