@@ -129,19 +129,21 @@ pub(super) fn unquote(value: &str) -> String {
     let Some(inner) = inner else { return value.to_owned() };
     let mut bytes = Vec::new();
     let mut rest = inner.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let octal = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        let octal = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        (bytes, rest) = match (first, octal, after.split_first()) {
-            (b'\\', Some(byte), _) => (and(bytes, byte), &after[3..]),
-            (b'\\', None, Some((byte, after))) => (and(bytes, *byte), after),
-            _ => (and(bytes, *first), after),
-        };
+    while let Some((&first, after)) = rest.split_first() {
+        let (byte, length) = if first == b'\\' { escaped(after) } else { (first, 0) };
+        bytes.push(byte);
+        rest = &after[length..];
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn and(mut bytes: Vec<u8>, byte: u8) -> Vec<u8> {
-    bytes.push(byte);
-    bytes
+/// The byte that a backslash and what is after it stand for, and how much of that it takes.
+fn escaped(after: &[u8]) -> (u8, usize) {
+    let digits = after.get(..3).filter(|digits| digits.iter().all(u8::is_ascii_digit));
+    let octal = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+    match (octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()), after.first()) {
+        (Some(byte), _) => (byte, 3),
+        (None, Some(byte)) => (*byte, 1),
+        (None, None) => (b'\\', 0),
+    }
 }

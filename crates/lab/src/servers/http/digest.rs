@@ -104,12 +104,13 @@ impl<'a> Guard<'a> {
     fn challenge(&self, stale: bool, last_nonce: Option<&str>) -> Result<Response, Bad> {
         let fresh = || self.algorithm.hash(&fastrand::u128(..).to_be_bytes());
         let challenge = format!(
-            "Digest realm=\"{REALM}\", nonce=\"{}\", qop=\"{}\", opaque=\"{}\", algorithm={}, \
+            "Digest realm=\"{REALM}\", nonce=\"{}\", qop=\"{}\", opaque=\"{}\", algorithm={}{}, \
              stale={stale}",
             fresh(),
             self.offered.join(", "),
             fresh(),
-            self.algorithm.name,
+            self.algorithm.hash,
+            if self.algorithm.is_session { "-sess" } else { "" },
         );
         let challenge = [(header::WWW_AUTHENTICATE, value(&challenge)?)];
         let response = (StatusCode::UNAUTHORIZED, challenge);
@@ -145,7 +146,7 @@ impl<'a> Guard<'a> {
 /// A hash, and whether it makes the secret of a session first.
 #[derive(Clone, Copy)]
 struct Algorithm {
-    name: &'static str,
+    hash: &'static str,
     is_session: bool,
     of: fn(&[u8]) -> String,
 }
@@ -153,33 +154,17 @@ struct Algorithm {
 impl Algorithm {
     /// The one of this name, or MD5 for a name that is not known, as httpbin has it.
     fn named(name: &str) -> Self {
-        const ALL: [Algorithm; 8] = [
-            Algorithm { name: "MD5", is_session: false, of: |data| hex(&Md5::digest(data)) },
-            Algorithm { name: "MD5-sess", is_session: true, of: |data| hex(&Md5::digest(data)) },
-            Algorithm { name: "SHA-256", is_session: false, of: |data| hex(&Sha256::digest(data)) },
-            Algorithm {
-                name: "SHA-256-sess",
-                is_session: true,
-                of: |data| hex(&Sha256::digest(data)),
-            },
-            Algorithm { name: "SHA-512", is_session: false, of: |data| hex(&Sha512::digest(data)) },
-            Algorithm {
-                name: "SHA-512-sess",
-                is_session: true,
-                of: |data| hex(&Sha512::digest(data)),
-            },
-            Algorithm {
-                name: "SHA-512-256",
-                is_session: false,
-                of: |data| hex(&Sha512_256::digest(data)),
-            },
-            Algorithm {
-                name: "SHA-512-256-sess",
-                is_session: true,
-                of: |data| hex(&Sha512_256::digest(data)),
-            },
-        ];
-        ALL.into_iter().find(|known| known.name.eq_ignore_ascii_case(name)).unwrap_or(ALL[0])
+        let (name, is_session) = match name.strip_suffix("-sess") {
+            Some(hash) => (hash, true),
+            None => (name, false),
+        };
+        let (hash, of): (_, fn(&[u8]) -> String) = match name {
+            "SHA-256" => ("SHA-256", |data| hex(&Sha256::digest(data))),
+            "SHA-512" => ("SHA-512", |data| hex(&Sha512::digest(data))),
+            "SHA-512-256" => ("SHA-512-256", |data| hex(&Sha512_256::digest(data))),
+            _ => ("MD5", |data| hex(&Md5::digest(data))),
+        };
+        Self { hash, is_session, of }
     }
 
     fn hash(self, data: &[u8]) -> String {
