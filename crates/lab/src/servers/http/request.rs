@@ -6,15 +6,15 @@ use std::convert::Infallible;
 use std::str::FromStr;
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody, to_bytes};
+use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use futures_util::stream;
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, stream};
 use multer::Multipart;
 use portolan_net::Info;
 use serde_json::{Map, Value, json};
@@ -64,19 +64,30 @@ pub(super) struct Seen {
 }
 
 impl<S: Send + Sync> FromRequest<S> for Seen {
-    type Rejection = TooLarge;
+    type Rejection = Unread;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, TooLarge> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Unread> {
         let (parts, body) = request.into_parts();
-        // A length that is told refuses the body before it is sent.
-        if body.size_hint().lower() > BODY_MAX as u64 {
-            return Err(TooLarge);
+        let is_announced = parts.headers.contains_key(header::EXPECT);
+        if is_announced && body.size_hint().lower() > BODY_MAX as u64 {
+            return Err(Unread::TooLarge);
         }
-        match to_bytes(body, BODY_MAX).await {
-            Ok(body) => Ok(Self { parts, body }),
-            // Or the client is lost, and hears nothing.
-            Err(_) => Err(TooLarge),
+        // What is too large is read to its end all the same: not every client takes an answer
+        // while it sends.
+        let mut kept = BytesMut::new();
+        let mut size = 0;
+        let mut chunks = body.into_data_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(Unread::Broken)?;
+            size += chunk.len();
+            if size <= BODY_MAX {
+                kept.extend_from_slice(&chunk);
+            }
         }
+        if size > BODY_MAX {
+            return Err(Unread::TooLarge);
+        }
+        Ok(Self { parts, body: kept.freeze() })
     }
 }
 
@@ -318,13 +329,25 @@ impl IntoResponse for Bad {
     }
 }
 
-/// 413, for a body larger than [`BODY_MAX`].
-pub(super) struct TooLarge;
+/// Why a body was not kept.
+pub(super) enum Unread {
+    /// 413, for one larger than [`BODY_MAX`].
+    TooLarge,
+    /// 400, for one that ends early or is not framed as HTTP has it.
+    Broken(axum::Error),
+}
 
-impl IntoResponse for TooLarge {
+impl IntoResponse for Unread {
     fn into_response(self) -> Response {
-        (StatusCode::PAYLOAD_TOO_LARGE, "bodies are kept up to 4 MiB; /upload takes any\n")
-            .into_response()
+        match self {
+            Self::TooLarge => {
+                let limit = "bodies are kept up to 4 MiB; /upload takes any\n";
+                (StatusCode::PAYLOAD_TOO_LARGE, limit).into_response()
+            }
+            Self::Broken(error) => {
+                Bad(format!("could not read the body: {error}").into()).into_response()
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::{get, on};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use super::METHODS;
@@ -61,6 +61,10 @@ async fn drip(args: Args) -> Result<Response, Bad> {
     }
     let duration = args.pause("duration")?.unwrap_or(Duration::from_secs(2));
     tokio::time::sleep(args.pause("delay")?.unwrap_or_default()).await;
+    if [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED].contains(&code)
+    {
+        return Ok(code.into_response());
+    }
     let piece = count.div_ceil(PIECES_MAX);
     let gap = duration / u32::try_from(count.div_ceil(piece)).unwrap_or(u32::MAX);
     let body = paced(0..count, piece, gap, |span| vec![b'*'; span.len()].into());
@@ -145,6 +149,8 @@ async fn trailers(seen: Seen) -> Result<Response, Bad> {
     let announced = (!trailers.is_empty()).then_some((header::TRAILER, announced));
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     let told = json!(seen.summary()).to_string() + "\n";
-    let body = Full::new(Bytes::from(told)).with_trailers(async { Some(Ok(trailers)) });
+    // A body of known length would go out by Content-Length, which leaves no room for trailers.
+    let told = Body::from_stream(stream::iter([Ok::<_, Infallible>(told)]));
+    let body = told.with_trailers(async { Some(Ok(trailers)) });
     Ok((kind, AppendHeaders(announced), Body::new(body)).into_response())
 }

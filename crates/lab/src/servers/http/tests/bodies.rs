@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::time::Duration;
 
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::http::Request;
 use http_body_util::BodyExt;
 use portolan_net::now;
@@ -60,6 +60,8 @@ async fn what_takes_time_takes_as_long_as_asked() {
         let slack = Duration::from_millis(1100);
         assert!(took >= wanted && took < wanted + slack, "{target}: {took:?}");
     }
+    let empty = get("/drip?code=204&duration=0").await;
+    assert_eq!((empty.status, empty.text()), (204, ""));
     let dripped = get("/drip?numbytes=100000000&duration=0").await;
     assert_eq!(dripped.header("content-length"), "10485760");
     assert_eq!(dripped.body.len(), 10_485_760);
@@ -110,6 +112,8 @@ async fn trailers_are_those_of_the_query() {
     let request = Request::get("/trailers?x-a=1&x-b=2&x-a=3").body(Body::empty()).unwrap();
     let response = routes().oneshot(request).await.unwrap();
     assert_eq!(response.headers()["trailer"], "x-a, x-b");
+    // Only a body whose length is not known has room for them in HTTP/1.1.
+    assert_eq!(response.body().size_hint().exact(), None);
     let trailers = response.into_body().collect().await.unwrap().trailers().unwrap().clone();
     let values: Vec<_> = trailers.get_all("x-a").iter().collect();
     assert_eq!(values, ["1", "3"]);
