@@ -69,8 +69,8 @@ async fn range(Path(count): Path<usize>, args: Args, headers: HeaderMap) -> Resu
     let about =
         [(header::ETAG, value(&tag)?), (header::ACCEPT_RANGES, HeaderValue::from_static("bytes"))];
     if count == 0 || count > BYTES_MAX {
-        let range = "number of bytes must be in the range (0, 102400]\n";
-        return Ok((StatusCode::NOT_FOUND, about, range).into_response());
+        let reason = "number of bytes must be in the range (0, 102400]\n";
+        return Ok((StatusCode::NOT_FOUND, about, reason).into_response());
     }
     let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     // A range of what the client has another version of is no use to it (RFC 9110 section 13.1.5).

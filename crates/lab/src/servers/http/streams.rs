@@ -116,11 +116,15 @@ pub(super) fn length(count: usize) -> (HeaderName, HeaderValue) {
 }
 
 /// Server-sent events (WHATWG HTML section 9.2), numbered so that a client can go on.
-async fn events(args: Args, headers: HeaderMap) -> Result<impl IntoResponse, Bad> {
+async fn events(args: Args, headers: HeaderMap) -> Result<Response, Bad> {
     let count = args.number("count")?.unwrap_or(10).min(LINES_MAX);
     let gap = args.pause("interval")?.unwrap_or_default();
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let start = last.map_or(0, |last: u64| last.saturating_add(1));
+    if last.is_some() && start >= count {
+        // This tells a client not to ask again.
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let events = stream::iter(start..count).then(move |id| async move {
         if id > start {
             tokio::time::sleep(gap).await;
@@ -132,7 +136,7 @@ async fn events(args: Args, headers: HeaderMap) -> Result<impl IntoResponse, Bad
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    Ok((headers, Body::from_stream(events)))
+    Ok((headers, Body::from_stream(events)).into_response())
 }
 
 /// The query as trailers. HTTP/1.1 sends them to a client that asks by `TE: trailers`
@@ -141,7 +145,8 @@ async fn trailers(seen: Seen) -> Result<Response, Bad> {
     let mut trailers = HeaderMap::new();
     for (name, text) in seen.args().0 {
         let (name, value) = field(&name, &text)?;
-        trailers.append(name, value);
+        let appended = trailers.try_append(name, value);
+        appended.map_err(|_| Bad("too many trailers".into()))?;
     }
     let names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
     let announced =
