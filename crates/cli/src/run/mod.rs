@@ -6,6 +6,7 @@ pub mod connect;
 mod connections;
 mod descriptors;
 pub mod dialer;
+mod exec;
 pub mod lab;
 pub mod listen;
 pub mod man;
@@ -42,7 +43,7 @@ pub fn run(verb: &Verb, given: &Given, console: &Console) -> Result<Exit, Error>
         Verb::Relay(args) => {
             block_on_with(models::runtime(relay::model(args)), relay::run(args, given, console))
         }
-        Verb::Lab(args) => block_on(lab::run(args, console)),
+        Verb::Lab(args) => block_on(lab::run(args, given, console)),
         Verb::Completions(args) => completions::run(args, console),
         Verb::Man(args) => man::run(args, console),
     }
