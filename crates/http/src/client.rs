@@ -63,7 +63,7 @@ pub struct Client {
     url: Url,
     route: Route,
     wants_origin: bool,
-    info: Info,
+    info: Arc<Info>,
     is_http2: bool,
     watch: Arc<Watch>,
     /// The stream until the first request, which begins with HTTP's own handshake.
@@ -180,7 +180,7 @@ impl Client {
             url: url.clone(),
             route,
             wants_origin: false,
-            info,
+            info: Arc::new(info),
             is_http2,
             watch: Arc::default(),
             stream: Some(stream),
@@ -247,7 +247,7 @@ impl Client {
 
     /// The facts about the connection.
     #[must_use]
-    pub const fn info(&self) -> &Info {
+    pub fn info(&self) -> &Info {
         &self.info
     }
 
@@ -278,6 +278,9 @@ impl Client {
         let watch = self.watch.clone();
         let is_upgrade = request.headers().contains_key(header::UPGRADE);
         let (request, sent) = self.complete(request.map(Into::into))?;
+        if !self.is_http2 {
+            watch.forget();
+        }
         let answering = cx
             .within(SEND, async {
                 let answer = self.begin(request, cx).await?;

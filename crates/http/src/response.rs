@@ -196,17 +196,17 @@ impl Response {
 
     async fn read(&mut self) -> Result<Option<Bytes>, Error> {
         let started = now();
-        let waiting = match self.cx.timeouts().idle {
-            None => self.cx.clone(),
-            idle => self.cx.limited(idle),
-        };
         let next = async {
             match &mut self.body {
                 Payload::Plain(wire) => wire.next().await.transpose(),
                 Payload::Decoded(decoder) => decoder.next().await,
             }
         };
-        match waiting.until_deadline(next).await {
+        let read = match self.cx.timeouts().idle {
+            None => self.cx.until_deadline(next).await,
+            idle => self.cx.limited(idle).until_deadline(next).await,
+        };
+        match read {
             Some(read) => read,
             None => Err(late_body(started, self.received(), self.content_length())),
         }

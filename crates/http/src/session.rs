@@ -4,6 +4,7 @@ mod pool;
 mod send;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -254,6 +255,12 @@ impl Session {
     pub async fn send(&self, request: Prepared) -> Result<Response, Error> {
         let cx = portolan_net::Context::new(self.settings.timeouts);
         self.send_within(request, &cx).await
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
     }
 }
 

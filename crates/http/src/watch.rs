@@ -51,6 +51,11 @@ impl Watch {
         self.flushed.notified().await;
     }
 
+    /// Begins another exchange of HTTP/1.1: what the peer said before does not explain what comes.
+    pub(crate) fn forget(&self) {
+        *self.heard() = Heard::default();
+    }
+
     /// The first bytes that the peer sent.
     pub(crate) fn greeting(&self) -> Vec<u8> {
         self.heard().greeting.clone()

@@ -1,388 +1,383 @@
-//! Sessions against our own server, and against servers that are written on bare streams.
+//! Sessions against servers that do as they should: connections, redirects, retries, logins and
+//! cookies.
 #![expect(clippy::unwrap_used, reason = "what is needed for a test and fails, fails it")]
 
-use std::io::Write;
+#[expect(dead_code, reason = "these tests need no single connections")]
+mod support;
+
+use std::future::pending;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Redirect};
-use axum::routing::{any, get, post};
-use axum::{Json, Router};
-use portolan_core::{Error, Kind, Url};
-use portolan_http::{Auth, Body, Form, Part, Protocol, Redirects, Retries, Server, Session};
-use portolan_net::{Connection, Context, Info, Listener, serve};
-use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use axum::Router;
+use axum::extract::Request;
+use axum::routing::{any, get};
+use futures_util::future::join_all;
+use http::{Method, Version};
+use portolan_core::{Host, Kind, Phase, Url};
+use portolan_http::{
+    Auth, Body, Jar, Protocol, Redirects, Response, Retries, Server, Session, blocking,
+};
+use portolan_net::proxy::Proxies;
+use portolan_net::{Dialer, Info, Listener, tls};
+use support::{answer, scripted, server};
 
-/// What a server of routes has counted.
-#[derive(Clone, Default)]
-struct Counts(Arc<AtomicU32>);
-
-async fn start(routes: Router) -> String {
-    let listener = Listener::bind(&"http://127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let url = listener.local_url().to_string();
-    tokio::spawn(Server::new(routes).serve(listener, std::future::pending()));
-    url.trim_end_matches('/').to_owned()
+async fn text(response: Response) -> String {
+    response.text().await.unwrap()
 }
 
-/// The request as the server saw it.
-async fn shown(method: axum::http::Method, headers: HeaderMap, body: String) -> Json<Value> {
-    let field = |name| headers.get(name).map(|value: &header::HeaderValue| value.to_str().unwrap());
-    Json(json!({
-        "method": method.as_str(),
-        "authorization": field("authorization"),
-        "cookie": field("cookie"),
-        "type": field("content-type"),
-        "length": field("content-length"),
-        "body": body,
-    }))
+fn at(url: &Url, path: &str) -> Url {
+    url.clone().with_path(path).unwrap()
 }
 
-/// A server that answers each request of each connection with these bytes.
-async fn answering(answer: &'static [u8]) -> String {
-    let listener = Listener::bind(&"tcp:0".parse().unwrap()).await.unwrap();
-    let port = listener.local_url().port();
-    let handler = move |connection: Connection, _cx: Context| async move {
-        let mut stream = BufReader::new(connection.stream);
-        loop {
-            let mut line = String::new();
-            while line != "\r\n" {
-                line.clear();
-                if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
-                    return Ok::<_, Error>(());
-                }
-            }
-            let _ = stream.write_all(answer).await;
-            let _ = stream.flush().await;
-            if answer.windows(5).any(|word| word == b"close") {
-                return Ok(());
-            }
-        }
+/// Answers with the peer's address, which tells connections apart.
+fn whoami() -> Router {
+    let route = |request: Request| async move {
+        request.extensions().get::<Info>().unwrap().peer.to_string()
     };
-    tokio::spawn(serve(listener, handler, std::future::pending()));
-    format!("http://127.0.0.1:{port}")
-}
-
-async fn text(session: &Session, url: String) -> Result<String, Error> {
-    session.get(url).send().await?.text().await
+    Router::new().route("/{*path}", any(route)).route("/", any(route))
 }
 
 #[tokio::test]
-async fn connections_are_used_again() {
-    let peer = get(|request: axum::extract::Request| async move {
-        request.extensions().get::<Info>().unwrap().remote.unwrap().to_string()
-    });
-    let url = start(Router::new().route("/", peer)).await;
+async fn a_connection_is_kept_and_its_phases_are_told_once() {
+    let url = server(whoami()).await;
     let session = Session::new();
-    let first = text(&session, url.clone()).await.unwrap();
-    assert_eq!(text(&session, url.clone()).await.unwrap(), first);
-    // An answer that is dropped half-read leaves no connection that could be used.
-    let left = session.get(&url).send().await.unwrap();
-    drop(left);
-    assert_ne!(text(&session, url).await.unwrap(), first);
-}
-
-#[tokio::test]
-async fn phases_are_those_of_the_request_itself() {
-    let url = start(Router::new().route("/", get(|| async { "ahoy" }))).await;
-    let session = Session::new();
-    let mut phases = Vec::new();
-    for _ in 0..2 {
-        let mut response = session.get(&url).send().await.unwrap();
-        while response.chunk().await.unwrap().is_some() {}
+    let first = session.get(&url).send().await.unwrap();
+    let phases = |response: &Response| {
         let timings = response.timings();
-        phases.push(timings.spans().iter().map(|s| s.phase.name()).collect::<Vec<_>>().join(" "));
+        timings.spans().iter().map(|span| span.phase).collect::<Vec<_>>()
+    };
+    assert!(phases(&first).contains(&Phase::CONNECT));
+    let address = text(first).await;
+    for _ in 0..3 {
+        let next = session.clone().get(&url).send().await.unwrap();
+        assert!(!phases(&next).contains(&Phase::CONNECT));
+        assert_eq!(text(next).await, address);
     }
-    assert_eq!(phases, ["resolve connect send wait receive", "send wait receive"]);
+    // A body that is not read to its end takes its connection with it.
+    let unread = scripted(|number, _| answer(200, "", &number.to_string().repeat(1 << 20))).await;
+    drop(session.get(&unread).send().await.unwrap());
+    assert!(text(session.get(&unread).send().await.unwrap()).await.starts_with('1'));
 }
 
 #[tokio::test]
-async fn http_2_by_prior_knowledge_shares_one_connection() {
-    let peer = get(|request: axum::extract::Request| async move {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        request.extensions().get::<Info>().unwrap().remote.unwrap().to_string()
-    });
-    let url = start(Router::new().route("/", peer)).await;
+async fn one_connection_of_http2_carries_many_requests() {
+    let url = server(whoami()).await;
     let session = Session::new().with_protocol(Protocol::Http2);
-    let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..20 {
-        let (session, url) = (session.clone(), url.clone());
-        tasks.spawn(async move { text(&session, url).await.unwrap() });
+    let requests = (0..20).map(|n| session.get(at(&url, &format!("/{n}"))).send());
+    let mut addresses = Vec::new();
+    for response in join_all(requests).await {
+        let response = response.unwrap();
+        assert_eq!((response.version(), response.reason()), (Version::HTTP_2, String::new()));
+        addresses.push(text(response).await);
     }
-    let mut peers = tasks.join_all().await;
-    peers.dedup();
-    assert_eq!(peers.len(), 1);
+    addresses.dedup();
+    assert_eq!(addresses.len(), 1, "{addresses:?}");
+}
+
+/// The URL of a server with TLS that speaks these versions, and a dialer that trusts it.
+async fn secure(alpn: &[&str]) -> (Url, Dialer) {
+    let identity = tls::Identity::self_signed(&Host::parse("127.0.0.1").unwrap()).unwrap();
+    let listener = Listener::bind(&"https://127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let listener = listener.with_tls(tls::Server::new(identity).with_alpn(alpn));
+    let url = listener.local_url();
+    tokio::spawn(Server::new(whoami()).serve(listener, pending()));
+    let trusting = tls::danger::without_verification(tls::Tls::new());
+    (url, Dialer::new().with_tls(trusting))
 }
 
 #[tokio::test]
-async fn bodies_arrive_as_they_were_given() {
-    let url = start(Router::new().route("/", any(shown))).await;
-    let session = Session::new();
-    let send = async |request: portolan_http::Request| -> Value {
-        request.send().await.unwrap().json().await.unwrap()
-    };
-    let seen = send(session.post(&url).json(&json!({ "a": 1 }))).await;
-    assert_eq!((&seen["type"], &seen["body"]), (&json!("application/json"), &json!("{\"a\":1}")));
-    let seen = send(session.post(&url).form([("a", "1 &"), ("b", "ü")])).await;
-    assert_eq!(seen["body"], "a=1+%26&b=%C3%BC");
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(b"from a file").unwrap();
-    let seen = send(session.put(&url).body(Body::file(&file).unwrap())).await;
-    assert_eq!((&seen["length"], &seen["body"]), (&json!("11"), &json!("from a file")));
-    let seen = send(session.put(&url).body(Body::reader(&b"streamed"[..]))).await;
-    assert_eq!((&seen["length"], &seen["body"]), (&Value::Null, &json!("streamed")));
-    let form = Form::new().unwrap().with("name", Part::text("portolan"));
-    let seen = send(session.post(&url).multipart(&form)).await;
-    assert!(seen["body"].as_str().unwrap().contains("name=\"name\"\r\n\r\nportolan\r\n"), "{seen}");
-    let seen = send(session.post(&url)).await;
-    assert_eq!(seen["length"], "0");
-    assert_eq!(send(session.get(&url)).await["length"], Value::Null);
-}
-
-#[tokio::test]
-async fn what_is_wrong_with_a_part_comes_out_at_the_end() {
-    let session = Session::new();
-    for request in [
-        session.get("ftp://example.org/"),
-        session.get("no url"),
-        session.get("http://a/").header("a b", "c"),
-        session.get("http://a/").header("a", "b\r\nc: d"),
-        session.post("http://a/").body("one").body("two"),
-        session.get("http://a/").auth(Auth::bearer("a\nb")),
+async fn the_version_is_settled_by_alpn() {
+    for (alpn, version, connections) in [
+        (&["h2", "http/1.1"][..], Version::HTTP_2, 1),
+        (&["http/1.1"], Version::HTTP_11, 8),
+        (&[], Version::HTTP_11, 8),
     ] {
-        assert_eq!(request.prepare().unwrap_err().kind(), Kind::Usage);
+        let (url, dialer) = secure(alpn).await;
+        let session = Session::new().with_dialer(dialer);
+        let responses = join_all((0..8).map(|_| session.get(&url).send())).await;
+        let mut addresses = Vec::new();
+        for response in responses {
+            let response = response.unwrap();
+            assert_eq!(response.version(), version);
+            addresses.push(text(response).await);
+        }
+        addresses.sort();
+        addresses.dedup();
+        assert_eq!(addresses.len(), connections, "{alpn:?}");
+    }
+    let (url, dialer) = secure(&["http/1.1"]).await;
+    let session = Session::new().with_dialer(dialer).with_protocol(Protocol::Http2);
+    assert_eq!(session.get(&url).send().await.unwrap_err().phase(), Some(Phase::TLS));
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_was_closed_is_replaced_at_once() {
+    let url = scripted(|number, request| match (number, request.contains("/first")) {
+        (0, false) => None,
+        _ => answer(200, "", &number.to_string()),
+    })
+    .await;
+    let session = Session::new();
+    assert_eq!(text(session.get(at(&url, "/first")).send().await.unwrap()).await, "0");
+    assert_eq!(text(session.get(at(&url, "/second")).send().await.unwrap()).await, "1");
+    // The server may have acted on what is not idempotent.
+    let session = Session::new();
+    let url = scripted(|_, request| match request.starts_with("POST") {
+        true => None,
+        false => answer(200, "", ""),
+    })
+    .await;
+    text(session.get(&url).send().await.unwrap()).await;
+    let error = session.post(&url).body("x").send().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Lost, "{error:#}");
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_ends_is_not_used_again() {
+    let url = scripted(|number, _| answer(200, "connection: close\r\n", &number.to_string())).await;
+    let session = Session::new();
+    for number in ["0", "1", "2"] {
+        assert_eq!(text(session.post(&url).send().await.unwrap()).await, number);
     }
 }
 
 #[tokio::test]
-async fn redirects_keep_what_they_may_and_drop_secrets_elsewhere() {
-    let elsewhere = start(Router::new().route("/", any(shown))).await;
-    let away = elsewhere.clone();
-    let routes = Router::new()
-        .route("/", any(shown))
-        .route("/found", any(|| async { (StatusCode::FOUND, [(header::LOCATION, "/")]) }))
-        .route("/kept", any(|| async { Redirect::temporary("/") }))
-        .route("/away", any(move || async move { Redirect::temporary(&format!("{away}/")) }))
-        .route("/loop", any(|| async { Redirect::temporary("/loop") }));
-    let url = start(routes).await;
-    let session = Session::new().with_auth(Auth::basic("u", "p"));
-    let send = async |path: &str| -> Value {
-        let request = session.post(format!("{url}{path}")).header("cookie", "a=b").body("x");
-        request.send().await.unwrap().json().await.unwrap()
-    };
-    let seen = send("/found").await;
-    assert_eq!((&seen["method"], &seen["body"]), (&json!("GET"), &json!("")));
-    assert_eq!((&seen["type"], &seen["authorization"]), (&Value::Null, &json!("Basic dTpw")));
-    let seen = send("/kept").await;
-    assert_eq!(
-        (&seen["method"], &seen["body"], &seen["cookie"]),
-        (&json!("POST"), &json!("x"), &json!("a=b"))
-    );
-    let seen = send("/away").await;
-    assert_eq!((&seen["authorization"], &seen["cookie"]), (&Value::Null, &Value::Null));
-    assert_eq!(seen["body"], "x");
+async fn redirects_change_methods_and_keep_a_history() {
+    let url = scripted(|_, request| {
+        let (line, rest) = request.split_once("\r\n").unwrap();
+        let (_, body) = rest.split_once("\r\n\r\n").unwrap();
+        let mut words = line.split(' ');
+        let (method, path) = (words.next().unwrap(), words.next().unwrap());
+        match path {
+            "/end" => answer(200, "", &format!("{method} {body}")),
+            status => answer(status[1..].parse().unwrap(), "location: /end\r\n", "elsewhere"),
+        }
+    })
+    .await;
+    let session = Session::new();
+    for (status, seen) in
+        [(301, "GET "), (302, "GET "), (303, "GET "), (307, "PUT ahoy"), (308, "PUT ahoy")]
+    {
+        let method = if status < 303 { Method::POST } else { Method::PUT };
+        let request = session.request(method.clone(), at(&url, &format!("/{status}")));
+        let response = request.body("ahoy").send().await.unwrap();
+        assert_eq!(response.url(), &at(&url, "/end"));
+        let [hop] = response.history() else { panic!("{} hops", response.history().len()) };
+        assert_eq!((hop.status.as_u16(), &hop.sent.method), (status, &method));
+        assert_eq!(text(response).await, seen, "{status}");
+    }
+    let stream = Body::reader(&b"ahoy"[..]);
+    let unrepeatable = scripted(|_, _| answer(307, "location: /end\r\nconnection: close\r\n", ""));
+    let error = session.put(unrepeatable.await).body(stream).send().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Usage, "{error:#}");
+    let still = session.clone().with_redirects(Redirects::none());
+    assert_eq!(still.get(at(&url, "/302")).send().await.unwrap().status(), 302);
+}
 
-    let response = session.get(format!("{url}/kept")).send().await.unwrap();
-    assert_eq!(response.history().len(), 1);
-    assert_eq!(response.history()[0].status, StatusCode::TEMPORARY_REDIRECT);
-    assert_eq!(response.url().to_string(), format!("{url}/"));
-    let error = session.get(format!("{url}/loop")).send().await.err().unwrap();
-    assert_eq!(error.kind(), Kind::Redirects);
-    let stayed = session.with_redirects(Redirects::none()).get(format!("{url}/loop")).send().await;
-    assert_eq!(stayed.unwrap().status(), StatusCode::TEMPORARY_REDIRECT);
-    let once =
-        Session::new().post(format!("{url}/kept")).body(Body::reader(&b"x"[..])).send().await;
-    assert!(once.err().unwrap().to_string().contains("once more"));
+#[tokio::test]
+async fn secrets_stay_with_their_origin() {
+    let other = scripted(|_, request| answer(200, "", &request.to_lowercase())).await;
+    let place = other.authority();
+    let url = scripted(move |_, request| {
+        assert!(request.to_lowercase().contains("authorization: basic"));
+        answer(302, &format!("location: http://{place}/\r\n"), "")
+    })
+    .await;
+    let session = Session::new().with_auth(Auth::basic("u", "p"));
+    let request = session.get(&url).header("cookie", "a=b").header("x-kept", "yes");
+    let seen = text(request.send().await.unwrap()).await;
+    assert!(!seen.contains("authorization") && !seen.contains("cookie"), "{seen}");
+    assert!(seen.contains("x-kept: yes"), "{seen}");
+}
+
+/// A peer that answers with `failing` as often as this, and then well; and how often it was asked.
+async fn improving(failures: usize, failing: &'static str) -> (Url, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let asked = count.clone();
+    let url = scripted(move |_, request| {
+        let body = request.split_once("\r\n\r\n").unwrap().1;
+        match asked.fetch_add(1, Ordering::Relaxed) < failures {
+            true if failing.is_empty() => None,
+            true => answer(503, failing, "busy"),
+            false => answer(200, "", body),
+        }
+    })
+    .await;
+    (url, count)
 }
 
 #[tokio::test]
 async fn what_fails_for_a_while_is_asked_again() {
-    async fn flaky(
-        State(Counts(count)): State<Counts>,
-        Path(times): Path<u32>,
-    ) -> impl IntoResponse {
-        match count.fetch_add(1, Ordering::Relaxed) {
-            n if n < times => (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "0")], "no"),
-            _ => (StatusCode::OK, [(header::RETRY_AFTER, "")], "yes"),
-        }
-    }
-    let counts = Counts::default();
-    let routes = Router::new().route("/{times}", any(flaky)).with_state(counts.clone());
-    let url = start(routes).await;
     let session = Session::new().with_retries(Retries::times(2));
-    assert_eq!(text(&session, format!("{url}/2")).await.unwrap(), "yes");
-    assert_eq!(counts.0.swap(0, Ordering::Relaxed), 3);
-    assert_eq!(text(&session, format!("{url}/3")).await.unwrap(), "no");
-    counts.0.store(0, Ordering::Relaxed);
-    let posted = session.post(format!("{url}/2")).body("x").send().await.unwrap();
-    assert_eq!(posted.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(counts.0.load(Ordering::Relaxed), 1);
+    for failing in ["retry-after: 0\r\n", ""] {
+        let (url, count) = improving(2, failing).await;
+        let response = session.put(&url).body("ahoy").send().await.unwrap();
+        assert!(response.history().is_empty());
+        assert_eq!((text(response).await.as_str(), count.load(Ordering::Relaxed)), ("ahoy", 3));
+        let (url, count) = improving(2, failing).await;
+        let answered = session.post(&url).body("ahoy").send().await;
+        assert!(answered.is_err() || answered.unwrap().status() == 503);
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+        let (url, count) = improving(9, failing).await;
+        let answered = session.get(&url).send().await;
+        assert!(answered.is_err() || answered.unwrap().status() == 503);
+        assert_eq!(count.load(Ordering::Relaxed), 3);
+        // A stream cannot be sent once more.
+        let (url, count) = improving(1, failing).await;
+        let stream = Body::stream(futures_util::stream::empty());
+        let answered = session.get(&url).body(stream).send().await;
+        assert!(answered.is_err() || answered.unwrap().status() == 503);
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+    }
+    // Not beyond the end of the operation.
+    let (url, count) = improving(1, "retry-after: 60\r\n").await;
+    let request = session.get(&url).timeout(Duration::from_secs(50));
+    assert_eq!(request.send().await.unwrap().status(), 503);
+    assert_eq!(count.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]
-async fn cookies_and_digest_logins_last_for_the_session() {
-    async fn guarded(headers: HeaderMap) -> impl IntoResponse {
-        let login = headers.get("authorization").and_then(|v| v.to_str().ok()).unwrap_or_default();
-        if login.contains("username=\"u\"") && login.contains("nonce=\"n\"") {
-            return (StatusCode::OK, HeaderMap::new(), login.to_owned());
+async fn cookies_come_back_also_after_a_redirect() {
+    let url = scripted(|_, request| {
+        let cookie = request.lines().find_map(|line| line.strip_prefix("cookie: "));
+        match (request.starts_with("GET /set "), cookie) {
+            (true, _) => answer(302, "set-cookie: id=7; HttpOnly\r\nlocation: /\r\n", ""),
+            (false, cookie) => answer(200, "", cookie.unwrap_or("none")),
         }
-        let challenge = "Digest realm=\"crew\", nonce=\"n\", qop=\"auth\", algorithm=SHA-256";
-        let fields = [(header::WWW_AUTHENTICATE, challenge.parse().unwrap())];
-        (StatusCode::UNAUTHORIZED, HeaderMap::from_iter(fields), String::new())
-    }
-    let routes = Router::new()
-        .route("/", any(shown))
-        .route("/set", get(|| async { [(header::SET_COOKIE, "course=north; Path=/")] }))
-        .route("/guarded", any(guarded));
-    let url = start(routes).await;
+    })
+    .await;
     let session = Session::new();
-    session.get(format!("{url}/set")).send().await.unwrap();
-    let seen: Value = session.get(&url).send().await.unwrap().json().await.unwrap();
-    assert_eq!(seen["cookie"], "course=north");
+    assert_eq!(text(session.get(at(&url, "/set")).send().await.unwrap()).await, "id=7");
+    let request = session.clone().get(&url).header("cookie", "own=1");
+    assert_eq!(text(request.send().await.unwrap()).await, "own=1; id=7");
+    assert_eq!(session.jar().unwrap().len(), 1);
+    let forgetful = session.clone().without_cookies();
+    assert_eq!(text(forgetful.get(&url).send().await.unwrap()).await, "none");
+    let other = session.with_jar(Jar::new());
+    assert_eq!(text(other.get(&url).send().await.unwrap()).await, "none");
+}
 
-    let session = session.with_auth(Auth::digest("u", "p"));
-    let login = text(&session, format!("{url}/guarded")).await.unwrap();
+#[tokio::test]
+async fn digest_is_answered_and_its_nonce_used_again() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let asked = count.clone();
+    let url = scripted(move |_, request| {
+        asked.fetch_add(1, Ordering::Relaxed);
+        let login = request.lines().find(|line| line.starts_with("authorization: Digest"));
+        match login {
+            Some(login) if login.contains("username=\"u\"") => answer(200, "", login),
+            _ => {
+                let challenge = "Digest realm=\"r\", nonce=\"n\", qop=\"auth\", algorithm=SHA-256";
+                answer(401, &format!("www-authenticate: {challenge}\r\n"), "who?")
+            }
+        }
+    })
+    .await;
+    let session = Session::new().with_auth(Auth::digest("u", "p"));
+    let login = text(session.post(&url).body("ahoy").send().await.unwrap()).await;
     assert!(login.contains("nc=00000001"), "{login}");
-    let login = text(&session, format!("{url}/guarded")).await.unwrap();
+    let login = text(session.get(&url).send().await.unwrap()).await;
     assert!(login.contains("nc=00000002"), "{login}");
-    let wrong = Session::new().with_auth(Auth::digest("nobody", "p"));
-    let refused = wrong.get(format!("{url}/guarded")).send().await.unwrap();
-    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(count.load(Ordering::Relaxed), 3);
+    // A login that is refused is not given again and again.
+    let refused = session.get(&url).auth(Auth::digest("x", "p")).send().await.unwrap();
+    assert_eq!((refused.status().as_u16(), count.load(Ordering::Relaxed)), (401, 5));
 }
 
 #[tokio::test]
-async fn a_connection_that_was_closed_meanwhile_is_made_anew() {
-    // Each connection has one answer, and claims that it is kept.
-    let listener = Listener::bind(&"tcp:0".parse().unwrap()).await.unwrap();
-    let url = format!("http://127.0.0.1:{}", listener.local_url().port());
-    let handler = |mut connection: Connection, _cx: Context| async move {
-        let mut request = [0; 1024];
-        let _ = connection.stream.read(&mut request).await;
-        let _ =
-            connection.stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nahoy").await;
-        // Hang up only once the next request has come.
-        let _ = connection.stream.read(&mut request).await;
-        Ok::<_, Error>(())
-    };
-    tokio::spawn(serve(listener, handler, std::future::pending()));
-    let session = Session::new();
-    for _ in 0..3 {
-        assert_eq!(text(&session, url.clone()).await.unwrap(), "ahoy");
+async fn a_unix_socket_stands_for_any_host() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let socket = format!("unix:{}", path.display()).parse().unwrap();
+    let listener = Listener::bind(&socket).await.unwrap();
+    let route = get(|request: Request| async move {
+        format!("{} {}", request.headers()["host"].to_str().unwrap(), request.uri())
+    });
+    let routes = Router::new().route("/{*path}", route);
+    tokio::spawn(Server::new(routes).serve(listener, pending()));
+    let session = Session::new().with_unix_socket(&path);
+    let response = session.get("http://docker/v1?a=b").send().await.unwrap();
+    assert_eq!(text(response).await, "docker /v1?a=b");
+    assert_eq!(session.get("https://docker/").send().await.unwrap_err().kind(), Kind::Usage);
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_for_any_origin() {
+    let proxy = scripted(|_, request| answer(200, "", request.lines().next().unwrap())).await;
+    let dialer = Dialer::new().with_proxies(Proxies::all(proxy).unwrap());
+    let session = Session::new().with_dialer(dialer);
+    for path in ["/a", "/b?c"] {
+        let response = session.get(format!("http://u:p@nowhere.invalid{path}")).send().await;
+        let line = format!("GET http://nowhere.invalid{path} HTTP/1.1");
+        assert_eq!(text(response.unwrap()).await, line);
     }
 }
 
 #[tokio::test]
-async fn a_unix_socket_is_asked_for_any_host() {
-    let dir = tempfile::tempdir().unwrap();
-    let socket = dir.path().join("http.sock");
-    let url: Url = format!("unix:{}", socket.display()).parse().unwrap();
-    let listener = Listener::bind(&url).await.unwrap();
-    let host = |headers: HeaderMap| async move { headers["host"].to_str().unwrap().to_owned() };
-    let routes = Router::new().route("/", get(host));
-    tokio::spawn(Server::new(routes).serve(listener, std::future::pending()));
-    let session = Session::new().with_unix_socket(&socket);
-    assert_eq!(text(&session, "http://site.test/".to_owned()).await.unwrap(), "site.test");
-    let error = text(&session, "https://site.test/".to_owned()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Usage);
+async fn what_is_wrong_with_a_request_comes_out_before_it_is_sent() {
+    let session = Session::new();
+    for request in [
+        session.get("ftp://a.test/"),
+        session.get("http://a.test:x/"),
+        session.get("http://a.test/").header("a b", "c"),
+        session.get("http://a.test/").header("a", "b\r\nc: d"),
+        session.get("http://a.test/").auth(Auth::bearer("a\r\nb: c")),
+        session.post("http://a.test/").body("x").json(&1),
+    ] {
+        assert_eq!(request.prepare().unwrap_err().kind(), Kind::Usage);
+    }
+    assert_eq!(session.with_header("a\n", "b").unwrap_err().kind(), Kind::Usage);
 }
 
 #[tokio::test]
-async fn hostile_answers_are_bounded() {
-    let session = Session::new();
-    let kind = async |answer| {
-        let url = answering(answer).await;
-        match session.get(&url).send().await {
-            Ok(response) => response.bytes().await.unwrap_err().kind(),
-            Err(error) => error.kind(),
-        }
-    };
-    let short = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\nhalf";
-    assert_eq!(kind(short).await, Kind::Partial);
-    assert_eq!(
-        kind(b"HTTP/1.1 302 OK\r\nLocation: /a\x0bb\r\nContent-Length: 0\r\n\r\n").await,
-        Kind::Protocol
-    );
-    assert_eq!(
-        kind(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nahoy").await,
-        Kind::Protocol
-    );
-    let endless =
-        Box::leak(format!("HTTP/1.1 200 OK\r\n{}", "a: b\r\n".repeat(20_000)).into_boxed_str());
-    assert_eq!(kind(endless.as_bytes()).await, Kind::Protocol);
-    let extension = "e".repeat(1 << 20);
-    let chunk = format!(
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;{extension}\r\na\r\n0\r\n\r\n"
-    );
-    assert_eq!(kind(Box::leak(chunk.into_boxed_str()).as_bytes()).await, Kind::Protocol);
-
-    let slow = start(Router::new().route("/", post(|| std::future::pending::<()>()))).await;
-    let late = session.post(&slow).timeout(Duration::from_millis(50)).send().await;
-    assert_eq!(late.err().unwrap().kind(), Kind::Timeout);
-    let long = start(Router::new().route("/", get(|| async { "x".repeat(2000) }))).await;
-    let limited = session.with_body_limit(1000).get(&long).send().await.unwrap();
-    assert_eq!(limited.bytes().await.unwrap_err().kind(), Kind::Protocol);
-}
-
-/// A body of zeros, so many, in gzip.
-fn zeros(count: usize) -> Vec<u8> {
-    use async_compression::tokio::bufread::GzipEncoder;
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut zipped = Vec::new();
-    let source = tokio::io::repeat(0).take(count as u64);
-    let mut encoder = GzipEncoder::new(BufReader::new(source));
-    runtime.block_on(encoder.read_to_end(&mut zipped)).unwrap();
-    zipped
+async fn a_request_is_prepared_without_being_sent() {
+    let session = Session::new().with_header("x-a", "1").unwrap();
+    let session = session.with_header("x-b", "2").unwrap();
+    let request = session.post("http://u:p@a.test/path").query("q", "a b&c").query("r", "ü");
+    let request = request.header("x-b", "3").form([("x", "y z")]).prepare().unwrap();
+    assert_eq!(request.url.path_and_query(), "/path?q=a+b%26c&r=%C3%BC");
+    assert_eq!(request.body.as_bytes().unwrap(), "x=y+z");
+    let fields = session.fields(&request).unwrap();
+    for (name, value) in [
+        ("x-a", "1"),
+        ("x-b", "3"),
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("content-length", "5"),
+        ("accept-encoding", "gzip, deflate, br, zstd"),
+        ("authorization", "Basic dTpw"),
+    ] {
+        assert_eq!(fields[name], value);
+    }
 }
 
 #[test]
-fn a_bomb_is_cut_off() {
-    let bomb = zeros(300 << 20);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let answer = move || async move { ([(header::CONTENT_ENCODING, "gzip")], bomb) };
-        let url = start(Router::new().route("/", get(answer))).await;
-        let kept = Session::new().get(&url).send().await.unwrap().bytes().await.unwrap_err();
-        assert_eq!(kept.to_string(), "the body is longer than 67108864 bytes");
-        let mut streamed = Session::new().get(&url).send().await.unwrap();
-        let error = streamed.save_to(&mut tokio::io::sink()).await.unwrap_err();
-        assert!(format!("{error:#}").contains("decompression bomb"), "{error:#}");
-        let raw = Session::new().without_decoding().get(&url).send().await.unwrap();
-        assert!(raw.bytes().await.unwrap().starts_with(&[0x1f, 0x8b]));
+fn programs_without_a_runtime_have_the_same() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let url = runtime.block_on(async {
+        let routes = Router::new().route("/", any(|body: String| async move { body }));
+        server(routes).await
     });
-}
-
-#[tokio::test]
-async fn every_coding_is_decoded() {
-    use async_compression::tokio::bufread as with;
-    let plain = b"ahoy ".repeat(5000);
-    let mut coded: Vec<(&str, Vec<u8>)> = Vec::new();
-    macro_rules! code {
-        ($name:literal, $encoder:ident) => {
-            let mut bytes = Vec::new();
-            with::$encoder::new(&plain[..]).read_to_end(&mut bytes).await.unwrap();
-            coded.push(($name, bytes));
-        };
+    let session = blocking::Session::new().unwrap();
+    let threads = (0..4).map(|n| {
+        let (session, url) = (session.clone(), url.clone());
+        std::thread::spawn(move || {
+            let body = format!("first {n}\nsecond\n");
+            let response = session.post(&url).body(body).send().unwrap();
+            response.lines().collect::<Result<Vec<_>, _>>().unwrap()
+        })
+    });
+    for (n, thread) in threads.collect::<Vec<_>>().into_iter().enumerate() {
+        assert_eq!(thread.join().unwrap(), [format!("first {n}"), "second".to_owned()]);
     }
-    code!("gzip", GzipEncoder);
-    code!("deflate", ZlibEncoder);
-    code!("deflate", DeflateEncoder);
-    code!("br", BrotliEncoder);
-    code!("zstd", ZstdEncoder);
-    for (name, bytes) in coded {
-        let half = bytes[..bytes.len() / 2].to_vec();
-        let routes = Router::new()
-            .route("/", get(move || async move { ([(header::CONTENT_ENCODING, name)], bytes) }))
-            .route("/half", get(move || async move { ([(header::CONTENT_ENCODING, name)], half) }));
-        let url = start(routes).await;
-        let session = Session::new();
-        let response = session.get(&url).send().await.unwrap();
-        assert_eq!(response.bytes().await.unwrap(), plain, "{name}");
-        let cut = session.get(format!("{url}/half")).send().await.unwrap();
-        assert_eq!(cut.bytes().await.unwrap_err().kind(), Kind::Partial, "{name}");
-        let head = session.head(&url).send().await.unwrap();
-        assert!(head.bytes().await.unwrap().is_empty(), "{name}");
-    }
+    let mut response = session.post(&url).body("ahoy").send().unwrap();
+    let mut start = [0; 2];
+    std::io::Read::read_exact(&mut response, &mut start).unwrap();
+    let mut rest = Vec::new();
+    assert_eq!((start, response.save_to(&mut rest).unwrap()), (*b"ah", 2));
+    assert_eq!(rest, b"oy");
+    assert!(blocking::get("http://127.0.0.1:1/").is_err());
+    // Dropping a session is allowed anywhere.
+    runtime.block_on(async move { drop(session) });
 }

@@ -9,15 +9,23 @@ use portolan_net::{Context, now};
 
 use crate::client::{Client, Protocol};
 
-/// How long a connection is kept that nobody uses, and how many of one origin.
+/// How long a connection is kept that nobody uses, how often those are sought out, and how many are
+/// kept of one origin.
 const IDLE_MAX: Duration = Duration::from_secs(90);
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
 const IDLE_COUNT_MAX: usize = 100;
 /// How long a connection may take to be ready once its last answer has been read.
 const SETTLING: Duration = Duration::from_millis(50);
 
 /// Connections by whom they lead to and what is spoken.
 #[derive(Default)]
-pub(super) struct Pool(Mutex<HashMap<Key, Arc<Place>>>);
+pub(super) struct Pool(Mutex<Places>);
+
+#[derive(Default)]
+struct Places {
+    by_key: HashMap<Key, Arc<Place>>,
+    swept: Option<Instant>,
+}
 
 /// An origin (RFC 9110 section 4.3.1), and the versions that are spoken with it.
 #[derive(PartialEq, Eq, Hash)]
@@ -40,7 +48,7 @@ pub(super) struct Place {
 struct Kept {
     /// The one used last is the last.
     idle: Vec<(Client, Instant)>,
-    shared: Option<Client>,
+    shared: Option<(Client, Instant)>,
     /// Whether the origin is known to have chosen HTTP/1.1.
     is_http1: bool,
 }
@@ -58,7 +66,24 @@ impl Pool {
         let key =
             Key { scheme: url.scheme(), host: url.host().clone(), port: url.port(), protocol };
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        places.entry(key).or_default().clone()
+        places.sweep();
+        places.by_key.entry(key).or_default().clone()
+    }
+}
+
+impl Places {
+    /// Closes what nobody has used for long, and forgets origins that nobody asks.
+    fn sweep(&mut self) {
+        let now = now();
+        let is_due =
+            self.swept.is_none_or(|last| now.saturating_duration_since(last) > SWEEP_EVERY);
+        if is_due {
+            self.swept = Some(now);
+            self.by_key.retain(|_, place| {
+                let is_empty = place.kept().close_idle(now);
+                !is_empty || Arc::strong_count(place) > 1
+            });
+        }
     }
 }
 
@@ -90,7 +115,7 @@ impl Place {
     pub(super) fn lease(self: &Arc<Self>, client: Client) -> Lease {
         let mut kept = self.kept();
         match client.share() {
-            Some(shared) => kept.shared = Some(shared),
+            Some(shared) => kept.shared = Some((shared, now())),
             None => kept.is_http1 = true,
         }
         drop(kept);
@@ -104,16 +129,23 @@ impl Place {
 
 impl Kept {
     fn take(&mut self) -> Option<Client> {
-        if let Some(shared) = &self.shared {
+        if let Some((shared, since)) = &mut self.shared {
+            *since = now();
             return shared.share();
         }
-        let (client, since) = self.idle.pop()?;
-        if now().saturating_duration_since(since) > IDLE_MAX {
-            // Those below were idle for longer still.
-            self.idle.clear();
-            return None;
-        }
-        Some(client)
+        self.close_idle(now());
+        self.idle.pop().map(|(client, _)| client)
+    }
+
+    /// Closes what nobody has used for long; whether none is left.
+    fn close_idle(&mut self, now: Instant) -> bool {
+        let is_old = |since: Instant| now.saturating_duration_since(since) > IDLE_MAX;
+        // The first is the one that was used longest ago.
+        let count = self.idle.iter().take_while(|(_, since)| is_old(*since)).count();
+        self.idle.drain(..count);
+        // Requests that are on their way hold it open.
+        self.shared.take_if(|(_, since)| is_old(*since));
+        self.idle.is_empty() && self.shared.is_none()
     }
 }
 

@@ -200,20 +200,24 @@ impl Session {
         if may_reuse && let Some(lease) = place.reuse(cx).await {
             return Ok(lease);
         }
-        let mut _turn = None;
+        let mut turn = None;
         if may_reuse && place.may_share(url, protocol) {
             // Whoever comes second may find the first one's connection.
-            _turn = cx.until_deadline(place.opening.lock()).await;
+            turn = cx.until_deadline(place.opening.lock()).await;
             if let Some(lease) = place.reuse(cx).await {
                 return Ok(lease);
             }
+            // Or that each must have one.
+            turn = turn.filter(|_| place.may_share(url, protocol));
         }
         let mut client = self.dial(url, cx).await?;
         if client.is_http2() {
             client.shake_hands().await?;
             client.drive_alone();
         }
-        Ok(place.lease(client))
+        let lease = place.lease(client);
+        drop(turn);
+        Ok(lease)
     }
 
     async fn dial(&self, url: &Url, cx: &Context) -> Result<Client, Error> {

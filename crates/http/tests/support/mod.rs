@@ -1,6 +1,8 @@
 //! What the tests of HTTP share: peers on loopback that run until the test's runtime ends.
 
 use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use portolan_core::{Error, Timeouts, Url};
@@ -56,4 +58,44 @@ pub(crate) async fn read_head(stream: &mut Stream) -> String {
 
 pub(crate) async fn client(url: &Url) -> Client {
     Client::connect(&Dialer::new(), url, &context()).await.unwrap()
+}
+
+/// The URL of a peer that answers each request, its head and body together, by a script that learns
+/// on which connection it came; without an answer it hangs up.
+pub(crate) async fn scripted(
+    script: impl Fn(usize, &str) -> Option<String> + Clone + Send + Sync + 'static,
+) -> Url {
+    let listener = listener().await;
+    let url = listener.local_url();
+    let count = Arc::new(AtomicUsize::new(0));
+    let talk = move |mut connection: Connection, _: Context| {
+        let (script, number) = (script.clone(), count.fetch_add(1, Ordering::Relaxed));
+        async move {
+            loop {
+                let mut request = read_head(&mut connection.stream).await;
+                let mut body = vec![0; content_length(&request)];
+                if request.is_empty() || connection.stream.read_exact(&mut body).await.is_err() {
+                    return Ok::<(), Error>(());
+                }
+                request.push_str(&String::from_utf8(body).unwrap());
+                let Some(answer) = script(number, &request) else { return Ok(()) };
+                let _ = connection.stream.write_all(answer.as_bytes()).await;
+                let _ = connection.stream.flush().await;
+            }
+        }
+    };
+    tokio::spawn(serve(listener, talk, pending()));
+    url
+}
+
+fn content_length(head: &str) -> usize {
+    let field = head.to_ascii_lowercase();
+    let value = field.split_once("content-length: ").map(|(_, rest)| rest.lines().next().unwrap());
+    value.map_or(0, |value| value.parse().unwrap())
+}
+
+/// An answer with these fields and this body.
+pub(crate) fn answer(status: u16, fields: &str, body: &str) -> Option<String> {
+    let length = body.len();
+    Some(format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n{fields}\r\n{body}"))
 }
