@@ -12,7 +12,8 @@ use super::values::{number, web_target};
 
 /// What to fetch, and where to.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "A file has its final name once it is whole and on the disk; until then it is .NAME.portolan-part
+#[command(
+    after_help = "A file has its final name once it is whole and on the disk; until then it is .NAME.portolan-part
 beside it. What a run has left there, the next one goes on with by --continue, unless the server's
 file was changed since. A name that is taken gets a number, unless -o gives the name.
 
@@ -23,7 +24,8 @@ Examples:
   portolan get https://example.org/a.tar.gz https://example.org/b.tar.gz -o downloads/
   portolan get https://example.org/image.iso --continue --retry 5 --checksum sha256:9f86d0…
   portolan get --from-file urls.txt --concurrency 16
-  portolan get https://example.org/a.tar.gz -o - | tar xz")]
+  portolan get https://example.org/a.tar.gz -o - | tar xz"
+)]
 pub struct GetArgs {
     /// What to fetch; without a scheme it is http:
     #[arg(value_name = "URL", value_parser = web_target, required_unless_present = "from_file")]
@@ -60,7 +62,10 @@ impl GetArgs {
         self.dial.validate()?;
         urls.iter().try_for_each(|url| self.login.validate(url, false))?;
         if self.checksum.is_some() && urls.len() > 1 {
-            return Err(Error::new(Kind::Usage, "--checksum is of one file, and there are several URLs"));
+            return Err(Error::new(
+                Kind::Usage,
+                "--checksum is of one file, and there are several URLs",
+            ));
         }
         Ok(())
     }

@@ -112,4 +112,3 @@ impl std::fmt::Debug for Secret {
         f.write_str("***")
     }
 }
-

@@ -13,9 +13,7 @@ use futures_util::stream;
 use portolan::http::{Retries, Session};
 use portolan::net::pcap::Capture;
 use portolan::net::{Context, Dialer, now};
-use portolan::transfer::{
-    Download, Downloads, HttpSource, Opened, Report, Resume, Source, Target,
-};
+use portolan::transfer::{Download, Downloads, HttpSource, Opened, Report, Resume, Source, Target};
 use portolan::{Error, Kind, Timeouts, Url};
 
 use self::progress::Bars;
@@ -164,8 +162,10 @@ fn target(args: &GetArgs, count: usize) -> Result<Target, Error> {
     match is_directory {
         true => Ok(Target::Directory(output.clone())),
         false if count > 1 => {
-            let message = format!("-o {} is one file, and there are several URLs", output.display());
-            Err(Error::new(Kind::Usage, message).with_hint("give a directory, with a slash at its end"))
+            let message =
+                format!("-o {} is one file, and there are several URLs", output.display());
+            Err(Error::new(Kind::Usage, message)
+                .with_hint("give a directory, with a slash at its end"))
         }
         false if is_stdout(args) => Ok(Target::Writer(Box::new(tokio::io::stdout()))),
         false => Ok(Target::File(output.clone())),

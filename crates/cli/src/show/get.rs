@@ -94,7 +94,8 @@ impl Summary {
     pub fn sentence(&self) -> String {
         let files = if self.files == 1 { "file" } else { "files" };
         let rate = self.fetched as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
-        let failed = if self.failed > 0 { format!("; {} failed", self.failed) } else { String::new() };
+        let failed =
+            if self.failed > 0 { format!("; {} failed", self.failed) } else { String::new() };
         format!(
             "{} {files}, {} in {}, {}/s{failed}",
             self.files,

@@ -32,7 +32,8 @@ impl Bars {
         Self(is_shown.then(|| {
             let all = MultiProgress::new();
             let total = (count > 1).then(|| {
-                let total = all.add(ProgressBar::new_spinner().with_message(format!("{count} files")));
+                let total =
+                    all.add(ProgressBar::new_spinner().with_message(format!("{count} files")));
                 total.set_style(style(UNKNOWN));
                 total.enable_steady_tick(TICK);
                 total
