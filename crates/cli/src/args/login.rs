@@ -49,17 +49,15 @@ impl LoginArgs {
             _ if is_bearer && login.user.is_some() && login.password_env.is_some() => {
                 refused("there are two tokens: --user and --password-env")
             }
-            LoginArgs { user: Some(user), password_env: Some(_), .. } if user.0.contains(':') => {
+            Self { user: Some(user), password_env: Some(_), .. } if user.0.contains(':') => {
                 refused("there are two passwords: in --user and --password-env")
             }
-            LoginArgs { password_env: Some(_), user: None, .. }
+            Self { password_env: Some(_), user: None, .. }
                 if !is_bearer && url.user().is_none() && !has_session =>
             {
                 refused("--password-env needs the name that --user gives")
             }
-            LoginArgs { auth: Some(scheme), password_env: None, .. }
-                if !is_named && !has_session =>
-            {
+            Self { auth: Some(scheme), password_env: None, .. } if !is_named && !has_session => {
                 let message = format!("--auth {} needs --user", scheme.name());
                 Err(Error::new(Kind::Usage, message))
             }
