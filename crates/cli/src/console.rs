@@ -83,6 +83,12 @@ impl Console {
         self.json
     }
 
+    /// Whether progress may be drawn on stderr: it is in the way of a trace.
+    #[must_use]
+    pub const fn has_progress(&self) -> bool {
+        !self.quiet && !self.json && self.verbosity == 0
+    }
+
     /// How many `-v` were given.
     #[must_use]
     pub const fn verbosity(&self) -> u8 {

@@ -23,6 +23,7 @@ pub use portolan_lab as lab;
 pub use portolan_net as net;
 pub use portolan_probe as probe;
 pub use portolan_relay as relay;
+pub use portolan_transfer as transfer;
 
 /// The same for programs without a runtime.
 pub mod blocking {

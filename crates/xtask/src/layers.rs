@@ -27,6 +27,7 @@ const FLOORS: [&[&str]; 6] = [
         "portolan-crawl",
         "portolan-load",
         "portolan-lab",
+        "portolan-transfer",
     ],
     &["portolan"],
     &["portolan-cli"],

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, ValueEnum};
-use portolan::{Error, Kind, Scheme, Url};
+use clap::Args;
+use portolan::{Error, Kind, Url};
 
 use super::dial::DialArgs;
 use super::items::Item;
-use super::values::number;
+use super::login::LoginArgs;
+use super::values::{number, web_target};
 
 /// What to ask for, and what to show of the answer.
 #[derive(Args, Clone, Debug)]
@@ -90,27 +91,6 @@ pub struct RequestArgs {
 const NOT_FOR_UNIX: [&str; 8] =
     ["ipv4", "ipv6", "resolve", "connect_to", "source", "interface", "proxy", "noproxy"];
 
-/// Who asks.
-#[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Login")]
-pub struct LoginArgs {
-    /// Log in by this scheme [default: basic]
-    #[arg(long, value_name = "SCHEME", value_enum)]
-    pub auth: Option<AuthScheme>,
-    /// Log in with this name and password, or token; a password that is missing is asked for
-    #[arg(long, value_name = "NAME[:PASSWORD]|TOKEN", hide_default_value = true)]
-    pub user: Option<Secret>,
-    /// Take the password, or the token, from this environment variable
-    #[arg(long, value_name = "VAR")]
-    pub password_env: Option<String>,
-    /// Take name and password for the host from $NETRC, else ~/.netrc
-    #[arg(long)]
-    pub netrc: bool,
-    /// Take them from this file
-    #[arg(long, value_name = "FILE")]
-    pub netrc_file: Option<PathBuf>,
-}
-
 /// What is made of the answer.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Answer")]
@@ -136,51 +116,6 @@ pub struct AnswerArgs {
     /// Print the request, and send nothing
     #[arg(long)]
     pub offline: bool,
-}
-
-/// How to log in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum AuthScheme {
-    /// RFC 7617.
-    #[default]
-    #[value(help = None)]
-    Basic,
-    /// RFC 7616.
-    #[value(help = None)]
-    Digest,
-    /// RFC 6750.
-    #[value(help = None)]
-    Bearer,
-}
-
-impl AuthScheme {
-    /// The name, as it is typed and kept.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Basic => "basic",
-            Self::Digest => "digest",
-            Self::Bearer => "bearer",
-        }
-    }
-}
-
-/// Text that is not shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
-
-impl FromStr for Secret {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
 }
 
 /// The parts of an exchange that are printed.
@@ -251,7 +186,7 @@ impl HttpArgs {
             items: items.iter().map(|item| item.parse()).collect::<Result<_, _>>()?,
         };
         self.check_body(&asked.items)?;
-        self.check_login(&asked.url)?;
+        self.login.validate(&asked.url, self.request.session.is_some())?;
         Ok(asked)
     }
 
@@ -272,35 +207,6 @@ impl HttpArgs {
             _ => items.iter().try_for_each(|item| check_field(item, form || multipart)),
         }
     }
-
-    /// Refuses secrets from two places, and a scheme that nobody is named for.
-    fn check_login(&self, url: &Url) -> Result<(), Error> {
-        let login = &self.login;
-        let refused = |message: &str| Err(Error::new(Kind::Usage, message));
-        let is_bearer = login.auth == Some(AuthScheme::Bearer);
-        let has_netrc = login.netrc || login.netrc_file.is_some();
-        let is_named = login.user.is_some() || url.user().is_some() || has_netrc;
-        match login {
-            _ if is_bearer && login.user.is_some() && login.password_env.is_some() => {
-                refused("there are two tokens: --user and --password-env")
-            }
-            LoginArgs { user: Some(user), password_env: Some(_), .. } if user.0.contains(':') => {
-                refused("there are two passwords: in --user and --password-env")
-            }
-            LoginArgs { password_env: Some(_), user: None, .. }
-                if !is_bearer && url.user().is_none() && self.request.session.is_none() =>
-            {
-                refused("--password-env needs the name that --user gives")
-            }
-            LoginArgs { auth: Some(scheme), password_env: None, .. }
-                if !is_named && self.request.session.is_none() =>
-            {
-                let message = format!("--auth {} needs --user", scheme.name());
-                Err(Error::new(Kind::Usage, message))
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 fn check_field(item: &Item, is_form: bool) -> Result<(), Error> {
@@ -318,6 +224,15 @@ fn check_field(item: &Item, is_form: bool) -> Result<(), Error> {
     }
 }
 
+/// Reads the URL.
+fn target(text: &str) -> Result<Url, Error> {
+    web_target(text).map_err(|cause| {
+        // A password may hold spaces, and the word is still one URL.
+        let shown = portolan::redact(&text.replace(' ', "%20"));
+        Error::new(Kind::Usage, format!("invalid value '{shown}' for URL: {cause}"))
+    })
+}
+
 /// The methods of RFC 9110, PATCH, and those of WebDAV (RFC 4918) that are likely to be typed.
 const METHODS: [&str; 13] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND",
@@ -328,22 +243,6 @@ const METHODS: [&str; 13] = [
 fn is_method(word: &str) -> bool {
     let is_known = METHODS.iter().any(|method| method.eq_ignore_ascii_case(word));
     is_known || word.bytes().all(|b| b.is_ascii_uppercase() || b == b'-')
-}
-
-/// Reads a URL of HTTP; without a scheme, as a browser's address bar did: `http:`.
-fn target(text: &str) -> Result<Url, Error> {
-    let url = Url::parse_as(text, Scheme::Http).map_err(|cause| {
-        // A password may hold spaces, and the word is still one URL.
-        let shown = portolan::redact(&text.replace(' ', "%20"));
-        Error::new(Kind::Usage, format!("invalid value '{shown}' for URL")).with_source(cause)
-    })?;
-    match url.scheme() {
-        Scheme::Http | Scheme::Https => Ok(url),
-        scheme => {
-            let message = format!("http is for http: and https: URLs, not for {scheme}:");
-            Err(Error::new(Kind::Usage, message))
-        }
-    }
 }
 
 #[cfg(test)]

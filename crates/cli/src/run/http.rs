@@ -1,10 +1,8 @@
 //! `http`: one request, and its answer.
 
 mod curl;
-mod login;
 mod output;
 mod payload;
-mod prompt;
 mod state;
 
 use std::collections::BTreeSet;
@@ -20,11 +18,11 @@ use portolan::net::pcap::Capture;
 use portolan::{Error, Kind, Scheme, Timeouts};
 
 use self::curl::Sent;
-use self::login::Login;
 use self::output::{Output, fields, media_type, version_name};
 use self::payload::Payload;
 use self::state::State;
 use super::capture::captured;
+use super::login::Login;
 use super::signals::Signals;
 use crate::args::applies::Given;
 use crate::args::http::{Asked, HttpArgs, Parts};

@@ -9,6 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "what is needed for a test and fails, fails it")]
 
 mod authority;
+mod download;
 mod haproxy;
 mod http;
 mod namespace;

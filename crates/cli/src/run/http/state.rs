@@ -14,6 +14,7 @@ use tempfile::NamedTempFile;
 
 use crate::args::items::Item;
 use crate::config;
+use crate::run::login::KeptLogin;
 
 /// The version of what is written.
 const VERSION: u8 = 1;
@@ -32,15 +33,6 @@ pub(super) struct State {
     pub(super) auth: Option<KeptLogin>,
     /// The jar, as the library keeps it.
     pub(super) cookies: Value,
-}
-
-/// A login without its secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct KeptLogin {
-    /// The name of its scheme.
-    pub(super) scheme: String,
-    /// The user; none for a token.
-    pub(super) user: Option<String>,
 }
 
 impl Default for State {

@@ -22,7 +22,7 @@ pub(super) async fn password(user: &str, console: &Console) -> Result<String, Er
     // The terminal shows again what is typed also where a signal ends the waiting.
     let _silence = Silence::begin().map_err(failed)?;
     console.prompt(&format!("password for {user}: "));
-    let line = crate::run::blocking(move || {
+    let line = super::blocking(move || {
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line).map_err(failed)?;
         Ok(line)

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use portolan::http::{Auth, Netrc};
 use portolan::{Error, Kind, Url};
+use serde::{Deserialize, Serialize};
 
 use super::prompt;
-use super::state::KeptLogin;
-use crate::args::http::{AuthScheme, LoginArgs};
+use crate::args::login::{AuthScheme, LoginArgs};
 use crate::console::Console;
 
 /// A login, with its secret.
@@ -18,6 +18,15 @@ pub(super) struct Login {
     /// None for a token.
     user: Option<String>,
     secret: String,
+}
+
+/// A login without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KeptLogin {
+    /// The name of its scheme.
+    pub(super) scheme: String,
+    /// The user; none for a token.
+    pub(super) user: Option<String>,
 }
 
 impl Login {
@@ -120,7 +129,7 @@ async fn netrc(
         })?,
         None => return Ok(None),
     };
-    let logins = crate::run::blocking(move || {
+    let logins = super::blocking(move || {
         let unread = |cause: Error| {
             let message = format!("could not use the logins in {}", file.display());
             Error::new(Kind::Usage, message).with_source(cause)
