@@ -22,7 +22,8 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn start() -> anyhow::Result<Self> {
-        let nginx = Program::find("nginx", "-v").or_else(|_| Program::find("/usr/sbin/nginx", "-v"))?;
+        let nginx =
+            Program::find("nginx", "-v").or_else(|_| Program::find("/usr/sbin/nginx", "-v"))?;
         let files = tempfile::tempdir()?;
         fs::write(files.path().join("small"), [b's'; SMALL])?;
         // With a hole for content, so that no disk is measured.

@@ -22,7 +22,7 @@ fn slow_after_half(peer_log: &str) -> Peer {
     nginx(
         "",
         &format!(
-            "log_format sizes '$status $body_bytes_sent $http_range'; access_log {peer_log} sizes;
+            "access_log {peer_log} sizes;
              location /slow/ {{ alias ./; limit_rate_after 2m; limit_rate 512k; }}"
         ),
         None,
