@@ -21,18 +21,18 @@ pub trait Observer: Send + Sync {
     /// Takes in one event.
     fn observe(&self, at: Instant, event: &Event);
 
-    /// The one who sees what happens during one connection of a server, to `peer`, besides this
-    /// one: phases of several connections cannot be told from each other otherwise.
-    fn of_connection(&self, _peer: &Endpoint) -> Option<Arc<dyn Observer>> {
-        None
-    }
-
     /// Whether it has a use for [`Event::Line`], which is costly to tell.
     ///
     /// # Defaults
     /// It has.
     fn reads_lines(&self) -> bool {
         true
+    }
+
+    /// The one who sees what happens during one connection of a server, to `peer`, besides this
+    /// one: phases of several connections cannot be told from each other otherwise.
+    fn of_connection(&self, _peer: &Endpoint) -> Option<Arc<dyn Observer>> {
+        None
     }
 }
 
