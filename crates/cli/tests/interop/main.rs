@@ -26,3 +26,4 @@ mod socat;
 mod support;
 mod talk;
 mod tls;
+mod web;
