@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use portolan::net::Observer;
 use portolan::units::show_duration;
-use portolan::{Direction, Event, Phase, Timings, Url};
+use portolan::{Direction, Endpoint, Event, Phase, Timings, Url};
 
 use crate::console::Console;
+use crate::show::error::sentence;
 
 /// An observer that writes what it sees to stderr.
 #[derive(Debug)]
@@ -24,6 +25,12 @@ impl Trace {
     pub fn new(console: &Console, target: Option<&Url>) -> Self {
         let prefix = target.map(|target| format!("{target} ")).unwrap_or_default();
         Self { console: *console, prefix, timings: Mutex::default() }
+    }
+
+    /// A trace of a server's connection, whose lines have its `peer` before them.
+    #[must_use]
+    pub fn of_peer(console: &Console, peer: &Endpoint) -> Self {
+        Self { console: *console, prefix: format!("{peer} "), timings: Mutex::default() }
     }
 
     /// The line about this event, if it has one.
@@ -44,7 +51,7 @@ impl Trace {
                 Some(format!("{mark} {line}"))
             }
             Event::Retrying(pause) => Some(format!("* trying again in {}", show_duration(*pause))),
-            event => connection(event).map(|line| format!("* {line}")),
+            _ => None,
         }
     }
 }
@@ -66,7 +73,8 @@ pub fn connection(event: &Event) -> Option<String> {
         Event::Opened { peer, via: Some(via) } => Some(format!("{peer} came via {via}")),
         Event::Refused { peer, reason } => Some(format!("{peer} was refused: {reason}")),
         Event::Closed { peer, bytes_in, bytes_out, elapsed, failure, .. } => {
-            let why = failure.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            let why = failure.as_ref().map(|why| format!(": {}", sentence(why, None)));
+            let why = why.unwrap_or_default();
             let elapsed = show_duration(*elapsed);
             Some(format!(
                 "{peer} went after {elapsed}, {bytes_in} bytes in, {bytes_out} bytes out{why}"

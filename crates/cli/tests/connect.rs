@@ -246,6 +246,42 @@ fn it_connects_again_until_the_input_has_ended() {
 }
 
 #[test]
+fn it_does_not_connect_again_for_nothing() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let args = [&format!("tcp://{free}"), "--reconnect", "--retry-backoff", "10ms"];
+    let run = connect(&args, "");
+    assert_eq!(run.code, Some(7), "{}", run.err);
+    assert_eq!(run.err.matches("connection refused").count(), 1, "{}", run.err);
+}
+
+#[test]
+fn each_failure_to_connect_again_is_an_error() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let portolan = Portolan::new();
+    let url = format!("tcp://{free}");
+    let args = ["connect", &url, "--reconnect", "--retry-backoff", "10ms", "--json"];
+    let (stdin, input) = std::io::pipe().unwrap();
+    let mut child = portolan.command(&args).stdin(stdin).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for line in lines.take(2) {
+        let object: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        assert_eq!((&object["type"], &object["code"]), (&"error".into(), &7.into()));
+        assert_eq!(object["target"], *url);
+    }
+    drop(input);
+    assert_eq!(child.wait().unwrap().code(), Some(7));
+}
+
+#[test]
+fn what_is_sent_is_shown_though_nothing_else_is() {
+    let (url, _heard) = peer_that_reads_all(b"an answer");
+    assert_eq!(
+        connect(&[&url, "--send-only", "--hex"], "ping").done(),
+        "> 00000000  70 69 6e 67                                       |ping|\n"
+    );
+}
+
+#[test]
 fn what_is_not_a_stream_is_refused() {
     connect(&["https://example.org"], "").refused(&["https:", "stream"]);
     connect(&["tcp:1", "--send-only", "--recv-only"], "").refused(&["--send-only", "--recv-only"]);

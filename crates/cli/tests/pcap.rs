@@ -135,6 +135,22 @@ fn a_reader_that_goes_away_does_not_end_the_traffic() {
 }
 
 #[test]
+fn a_reader_that_stops_does_not_hold_the_end_for_ever() {
+    let mut live = Portolan::new().start(&["listen", "tcp:0", "--echo", "--pcap", "-"]);
+    let line = live.note();
+    let url = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
+    // More than fits the pipe, of which nothing is read.
+    let said = [7; 200_000];
+    assert!(echo(url, &said).unwrap() == said);
+    live.signal(Signal::TERM);
+    assert_eq!(live.child.wait().unwrap().code(), Some(0));
+    let told = std::iter::repeat_with(|| live.note())
+        .take(9)
+        .any(|line| line.contains("could not complete the capture"));
+    assert!(told);
+}
+
+#[test]
 fn an_interrupted_capture_is_complete() {
     let servers = Servers::only(&["http", "udp"]);
     let portolan = Portolan::new();

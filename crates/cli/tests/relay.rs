@@ -6,6 +6,7 @@
 mod support;
 
 use std::io::{self, Read, Write};
+use std::iter;
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::process::Stdio;
 use std::sync::mpsc;
@@ -160,11 +161,93 @@ fn a_target_that_is_down_closes_in_order_and_is_told() {
     let why = close["error"].as_str().unwrap();
     assert!(why.contains(&closed.to_string()) && why.contains("connection refused"), "{why}");
     assert_eq!((&close["bytes_in"], &close["bytes_out"]), (&0.into(), &0.into()));
+    let words = relay.note();
+    assert!(words.contains("connection refused"), "{words}");
     // The next one is tried anew.
     let target = TcpListener::bind(closed).unwrap();
     let mut client = dial(&url);
     client.write_all(b"now?").unwrap();
     target.accept().unwrap().0.read_exact(&mut [0; 4]).unwrap();
+}
+
+#[test]
+fn a_dial_that_fails_is_an_error_like_any_other() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let to = format!("tcp://{closed}");
+    let (mut relay, url) = serve(&["relay", "tcp:0", &to]);
+    assert_eq!(rest(dial(&url)).unwrap(), b"");
+    let error = iter::repeat_with(|| relay.object()).find(|it| it["type"] == "error").unwrap();
+    assert_eq!((&error["target"], &error["code"]), (&to.into(), &7.into()));
+    assert_eq!((&error["phase"], &error["kind"]), (&"connect".into(), &"connect".into()));
+    assert!(error["message"].as_str().unwrap().ends_with("connection refused"), "{error}");
+    assert!(error["hint"].is_string(), "{error}");
+    assert_eq!(error["attempts"][0]["address"], *closed);
+}
+
+#[test]
+fn phases_are_told_for_each_connection() {
+    let servers = Servers::only(&["tcp"]);
+    for args in
+        [&["relay", "tcp:0", &servers.url("tcp"), "-v"][..], &["listen", "tls:0", "--echo", "-v"]]
+    {
+        let (mut live, url) = serve(args);
+        let phase = match args[0] {
+            "relay" => {
+                echo(&url, b"ahoy").unwrap();
+                " * connect "
+            }
+            _ => {
+                Portolan::new().run_with_input(&["connect", &url, "--insecure"], "ahoy").done();
+                " * tls "
+            }
+        };
+        let line = iter::repeat_with(|| live.note()).find(|it| it.contains(phase)).unwrap();
+        assert!(line.starts_with("127.0.0.1:"), "{line}");
+    }
+}
+
+#[test]
+fn once_ends_as_its_connection_did() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (mut relay, url) = serve(&["relay", "tcp:0", &format!("tcp://{closed}"), "--once"]);
+    assert_eq!(rest(dial(&url)).unwrap(), b"");
+    assert_eq!(relay.end().code, Some(7));
+}
+
+#[test]
+fn who_does_not_get_in_does_not_count_as_the_one() {
+    let (mut live, url) = serve(&["listen", "tls:0", "--echo", "--once"]);
+    let mut stranger = dial(&url);
+    stranger.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let _ = rest(stranger);
+    let run = Portolan::new().run_with_input(&["connect", &url, "--insecure"], "ahoy");
+    assert_eq!(run.done(), "ahoy");
+    assert_eq!(live.end().code, Some(0));
+}
+
+#[test]
+fn the_original_destination_is_passed_on() {
+    let header = b"PROXY TCP4 192.0.2.1 192.0.2.11 56324 443\r\n";
+    let target = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = format!("tcp://{}", target.local_addr().unwrap());
+    let (_relay, url) = serve(&["relay", "tcp:0", &to, "--proxy-protocol", "accept,send"]);
+    let mut client = dial(&url);
+    client.write_all(header).unwrap();
+    let mut heard = [0; 43];
+    target.accept().unwrap().0.read_exact(&mut heard).unwrap();
+    assert_eq!(heard, *header);
+}
+
+#[test]
+fn half_a_header_is_told_with_whom_and_what() {
+    let limits = ["--proxy-protocol", "accept", "--connect-timeout", "200ms"];
+    let (mut live, url) = serve(&[&["listen", "tcp:0", "--echo"], &limits[..]].concat());
+    let mut client = dial(&url);
+    client.write_all(b"PROXY TCP4 ").unwrap();
+    let peer = client.local_addr().unwrap().to_string();
+    let close = live.event("close");
+    let why = close["error"].as_str().unwrap();
+    assert!(why.starts_with(&format!("could not read the PROXY header of {peer}: timed")), "{why}");
 }
 
 #[test]
@@ -319,6 +402,17 @@ fn what_was_accepted_is_delivered_after_a_signal() {
 }
 
 #[test]
+fn what_a_fault_holds_back_is_delivered_after_a_signal() {
+    let (mut live, url) = serve(&["listen", "tcp:0", "--echo", "--fault", "latency=700ms"]);
+    let mut client = dial(&url);
+    client.write_all(b"ahoy").unwrap();
+    live.event("open");
+    live.signal(Signal::TERM);
+    assert_eq!(rest(client).unwrap(), b"ahoy");
+    assert_eq!(live.end().code, Some(0));
+}
+
+#[test]
 fn a_second_signal_does_not_wait() {
     let target = TcpListener::bind("127.0.0.1:0").unwrap();
     let (mut relay, url) =
@@ -383,6 +477,17 @@ fn a_command_serves_each_peer() {
         assert!(first.ends_with(&peer), "{first}");
         assert_eq!(second, "you said ahoy");
     }
+}
+
+#[test]
+fn a_command_that_fails_is_told_of() {
+    let (mut live, url) = serve(&["listen", "tcp:0", "--exec", "sh -c 'echo ahoy; exit 3'"]);
+    // More than is read, and than the socket of the command holds.
+    let mut client = dial(&url);
+    let _ = client.write_all(&[7; 1 << 20]);
+    assert_eq!(rest(client).unwrap(), b"ahoy\n");
+    let note = live.note();
+    assert!(note.ends_with("ended with exit status: 3"), "{note}");
 }
 
 #[test]

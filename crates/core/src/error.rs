@@ -269,6 +269,17 @@ impl fmt::Display for Error {
     }
 }
 
+/// Errors are equal that are told in the same words.
+impl PartialEq for Error {
+    fn eq(&self, other: &Self) -> bool {
+        let facts = |error: &Self| {
+            let Inner { kind, blame, phase, endpoint, attempts, hint, .. } = &*error.0;
+            (*kind, *blame, *phase, endpoint.clone(), attempts.clone(), hint.clone())
+        };
+        facts(self) == facts(other) && format!("{self:#}") == format!("{other:#}")
+    }
+}
+
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error")

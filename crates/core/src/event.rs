@@ -3,9 +3,10 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Endpoint, Phase};
+use crate::{Endpoint, Error, Phase};
 
 /// One thing that happened. An observer gets it together with its instant.
 ///
@@ -55,7 +56,7 @@ pub enum Event {
         /// From accept to close.
         elapsed: Duration,
         /// Why it ended, where it was not a plain close.
-        failure: Option<String>,
+        failure: Option<Arc<Error>>,
     },
 }
 

@@ -279,7 +279,7 @@ impl Client {
         let is_upgrade = request.headers().contains_key(header::UPGRADE);
         let (request, sent) = self.complete(request.map(Into::into))?;
         if !self.is_http2 {
-            watch.forget();
+            watch.await_answer();
         }
         let answering = cx
             .within(SEND, async {
@@ -298,6 +298,7 @@ impl Client {
             .within(WAIT, async {
                 let answer = beside(&mut self.driver, answering).await;
                 let response = answer.map_err(|error| explain(&error, &peer, &watch))?;
+                watch.has_answer();
                 cx.fact(WAIT, "status", u64::from(response.status().as_u16()));
                 cx.fact(WAIT, "version", version_name(response.version()));
                 tell_response(&response, cx);

@@ -115,7 +115,8 @@ pub(crate) fn explain(error: &hyper::Error, peer: &str, watch: &Watch) -> Error 
             .with_source(io::Error::new(io.kind(), io.to_string()));
     }
     let greeting = watch.greeting();
-    let (kind, cause) = if error.is_parse_too_large() && watch.has_seen(HEAD_MAX, HEADERS_MAX) {
+    let is_too_large = error.is_parse_too_large() && watch.has_seen(HEAD_MAX, HEADERS_MAX);
+    let (kind, cause) = if is_too_large || watch.is_flooded() {
         (Kind::Protocol, HttpError::HeadTooLarge)
     } else if error.is_parse_too_large() {
         (Kind::Protocol, HttpError::Malformed("no body has this Content-Length".to_owned()))

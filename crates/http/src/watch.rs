@@ -12,6 +12,9 @@ use tokio::sync::Notify;
 
 use crate::error::HEAD_MAX;
 
+/// How much may come before a response begins: its head, what is read beyond it at once, and as much
+/// again of interim responses (RFC 9110 section 15.2), of which there may be any number.
+const ANSWER_MAX: usize = 4 * HEAD_MAX;
 /// How much of the peer's first words is kept.
 const GREETING_MAX: usize = 64;
 
@@ -37,6 +40,8 @@ struct Heard {
     bytes: usize,
     /// Those in the first bytes, as many as a head may have.
     lines: usize,
+    /// Whether a response of HTTP/1.1 has yet to begin.
+    is_awaited: bool,
 }
 
 impl Watched {
@@ -51,9 +56,20 @@ impl Watch {
         self.flushed.notified().await;
     }
 
-    /// Begins another exchange of HTTP/1.1: what the peer said before does not explain what comes.
-    pub(crate) fn forget(&self) {
-        *self.heard() = Heard::default();
+    /// Begins an exchange of HTTP/1.1: what the peer said before does not explain what comes.
+    pub(crate) fn await_answer(&self) {
+        *self.heard() = Heard { is_awaited: true, ..Heard::default() };
+    }
+
+    /// The response has begun.
+    pub(crate) fn has_answer(&self) {
+        self.heard().is_awaited = false;
+    }
+
+    /// Whether the peer has sent too much that is not the response yet.
+    pub(crate) fn is_flooded(&self) -> bool {
+        let heard = self.heard();
+        heard.is_awaited && heard.bytes > ANSWER_MAX
     }
 
     /// The first bytes that the peer sent.
@@ -91,6 +107,9 @@ impl AsyncRead for Watched {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
         self.watch.heard().take_in(&buffer.filled()[before..]);
+        if self.watch.is_flooded() {
+            return Poll::Ready(Err(io::Error::other("interim responses without end")));
+        }
         Poll::Ready(Ok(()))
     }
 }

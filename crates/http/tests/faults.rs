@@ -8,10 +8,10 @@ use std::future::pending;
 use std::time::Duration;
 
 use portolan_core::{Error, Kind, Timeouts, Url};
-use portolan_http::{Client, HttpError, RECEIVE, Speaks, WAIT};
+use portolan_http::{Client, HttpError, RECEIVE, Session, Speaks, WAIT};
 use portolan_net::fault::Plan;
 use portolan_net::{Connection, Context, Dialer, serve};
-use support::{answering, client, context, listener, read_head};
+use support::{answer, answering, client, context, listener, read_head, scripted};
 use tokio::io::AsyncWriteExt;
 
 /// The error of a GET, body included.
@@ -132,4 +132,78 @@ async fn latency_and_slow_lines_are_endured() {
     let cx = context();
     let mut response = client(&url).await.get(&cx).await.unwrap();
     assert_eq!(response.receive(10, &cx).await.unwrap().bytes, "ahoy");
+}
+
+/// The error of a GET by a session, body included.
+async fn session_failure(url: &Url) -> Error {
+    let session = Session::new();
+    let answered =
+        async { session.get(url).timeout(Duration::from_secs(20)).send().await?.bytes().await };
+    answered.await.unwrap_err()
+}
+
+/// The URL of a peer that says this and then that, again and again.
+async fn endless(head: &'static str, piece: &'static str) -> Url {
+    let listener = listener().await;
+    let url = listener.local_url();
+    let script = move |mut connection: Connection, _: Context| async move {
+        read_head(&mut connection.stream).await;
+        let pieces = piece.repeat(1 + 16 * 1024 / piece.len());
+        let mut words = head.to_owned();
+        while connection.stream.write_all(words.as_bytes()).await.is_ok() {
+            words.clone_from(&pieces);
+        }
+        Ok::<(), Error>(())
+    };
+    tokio::spawn(serve(listener, script, pending()));
+    url
+}
+
+#[tokio::test]
+async fn what_does_not_end_is_bounded() {
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    for (head, piece) in [
+        ("HTTP/1.1 200 OK\r\n", "x: y\r\n"),
+        ("HTTP/1.1 200 OK\r\nx: ", "y"),
+        ("", "HTTP/1.1 100 Continue\r\nx: y\r\n\r\n"),
+        (chunked, "1;extension=value\r\nx\r\n"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;", "extension;"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n", "trailer: x\r\n"),
+    ] {
+        let error = session_failure(&endless(head, piece).await).await;
+        assert_eq!(error.kind(), Kind::Protocol, "{head}{piece}: {error:#}");
+    }
+}
+
+#[tokio::test]
+async fn redirects_that_lead_nowhere() {
+    let circle = scripted(|_, _| answer(302, "location: /\r\n", "")).await;
+    let error = session_failure(&circle).await;
+    assert_eq!(error.kind(), Kind::Redirects, "{error:#}");
+    for location in ["/a\rset-cookie: b", "http://a\tb/", "http://[/", "/\x01"] {
+        let url = scripted(move |_, _| answer(302, &format!("location: {location}\r\n"), ""));
+        let error = session_failure(&url.await).await;
+        assert_eq!(error.kind(), Kind::Protocol, "{location}: {error:#}");
+    }
+    let away = scripted(|_, _| answer(302, "location: file:///etc/passwd\r\n", "")).await;
+    let error = session_failure(&away).await;
+    assert!(matches!(error.kind(), Kind::Redirects | Kind::Protocol), "{error:#}");
+}
+
+#[tokio::test]
+async fn a_session_tells_a_short_body_from_a_whole_one() {
+    let short = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf";
+    let error = session_failure(&answering(short).await).await;
+    assert_eq!((error.kind(), error.phase()), (Kind::Partial, Some(RECEIVE)), "{error:#}");
+}
+
+#[tokio::test]
+async fn a_body_that_drips_is_given_up_on_in_time() {
+    let url = faulty(ANSWER, "cut=40,stall").await;
+    let request = Session::new().get(&url).timeout(Duration::from_millis(50));
+    let error = request.send().await.unwrap().bytes().await.unwrap_err();
+    assert_eq!((error.kind(), error.phase()), (Kind::Timeout, Some(RECEIVE)), "{error:#}");
+    let url = faulty("HTTP/1.1 302 X\r\nlocation: /\r\ncontent-length: 9\r\n\r\n", "cut=90,stall");
+    let request = Session::new().get(&url.await).timeout(Duration::from_millis(50));
+    assert_eq!(request.send().await.unwrap_err().kind(), Kind::Timeout);
 }

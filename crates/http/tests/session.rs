@@ -144,6 +144,20 @@ async fn a_connection_that_the_server_ends_is_not_used_again() {
 }
 
 #[tokio::test]
+async fn a_connection_that_nobody_uses_is_closed() {
+    let url = server(whoami()).await;
+    let session = Session::new();
+    let first = text(session.get(&url).send().await.unwrap()).await;
+    for (seconds, is_kept) in [(80, true), (100, false)] {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        tokio::time::resume();
+        let next = text(session.get(&url).send().await.unwrap()).await;
+        assert_eq!(next == first, is_kept, "{seconds}");
+    }
+}
+
+#[tokio::test]
 async fn redirects_change_methods_and_keep_a_history() {
     let url = scripted(|_, request| {
         let (line, rest) = request.split_once("\r\n").unwrap();

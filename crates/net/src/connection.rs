@@ -27,6 +27,8 @@ pub struct Info {
     pub peer: Endpoint,
     /// The proxy that the peer came through, where one said by the PROXY protocol who the peer is.
     pub via: Option<Endpoint>,
+    /// Where the peer connected to, where a proxy said so by the PROXY protocol.
+    pub destination: Option<Endpoint>,
     /// The address that the socket is connected to: the peer's, or its proxy's.
     pub remote: Option<SocketAddr>,
     /// Our own address.
@@ -40,6 +42,14 @@ pub struct Info {
 impl Info {
     /// The facts that are known as soon as there is a stream.
     pub(crate) fn new(peer: Endpoint) -> Self {
-        Self { peer, via: None, remote: None, local: None, tls: None, timings: Timings::default() }
+        Self {
+            peer,
+            via: None,
+            destination: None,
+            remote: None,
+            local: None,
+            tls: None,
+            timings: Timings::default(),
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use portolan_core::units::show_duration;
-use portolan_core::{Deadline, Error, Event, Kind, Phase, Timeouts, Timings, Value};
+use portolan_core::{Deadline, Endpoint, Error, Event, Kind, Phase, Timeouts, Timings, Value};
 use tokio_util::sync::CancellationToken;
 
 /// The instant now, by the clock that tests can pause.
@@ -27,6 +27,12 @@ pub trait Observer: Send + Sync {
     /// It has.
     fn reads_lines(&self) -> bool {
         true
+    }
+
+    /// The one who sees what happens during one connection of a server, to `peer`, besides this
+    /// one: phases of several connections cannot be told from each other otherwise.
+    fn of_connection(&self, _peer: &Endpoint) -> Option<Arc<dyn Observer>> {
+        None
     }
 }
 
@@ -89,6 +95,13 @@ impl Context {
         self
     }
 
+    /// The part of a server's operation that is one connection, to `peer`.
+    #[must_use]
+    pub(crate) fn of_connection(&self, peer: &Endpoint) -> Self {
+        let own = self.observers.iter().filter_map(|observer| observer.of_connection(peer));
+        own.fold(self.clone(), Self::with_observer)
+    }
+
     /// The same operation, to be told to stop by `token`.
     #[must_use]
     pub(crate) fn with_stopping(mut self, token: CancellationToken) -> Self {
@@ -119,6 +132,16 @@ impl Context {
     /// Waits until a server that is shutting down asks its handlers to finish. Never, for a client.
     pub async fn stopping(&self) {
         self.stopping.cancelled().await;
+    }
+
+    /// Runs `future` until it ends, or gives `None` once a server asks its handlers to finish. What
+    /// is ready is taken before that.
+    pub async fn until_stopping<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            output = future => Some(output),
+            () = self.stopping() => None,
+        }
     }
 
     /// Whether a server asks its handlers to finish, for those that do not wait.

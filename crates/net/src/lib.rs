@@ -57,7 +57,7 @@ pub use connection::{Connection, Info};
 pub use context::{Context, Observer, Recorder, now};
 pub use datagram::Datagram;
 pub use dial::{Dialer, Family, Place};
-pub use join::{Broken, Carried, Join, Until, echo, join};
+pub use join::{Broken, Carried, Join, Pace, Until, echo, join};
 pub use listen::{Incoming, Listener, Share};
 pub use resolve::{Resolve, SystemResolver};
 pub use retry::{Retry, retry};

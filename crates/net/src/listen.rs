@@ -49,7 +49,7 @@ pub(crate) struct Settings {
     proxy_protocol: bool,
     pub(crate) once: bool,
     tls: Option<Arc<tls::Server>>,
-    faults: Plan,
+    pub(crate) faults: Plan,
     capture: Option<Capture>,
     pub(crate) timeouts: Timeouts,
     pub(crate) drain: Duration,
@@ -102,8 +102,9 @@ impl Listener {
         self
     }
 
-    /// Serves one connection: once it has come, nobody else can connect, and
-    /// [`serve`](crate::serve) returns when it has ended. Who is refused does not count.
+    /// Serves one connection: once it is established, nobody else can connect, and
+    /// [`serve`](crate::serve) returns when it has ended. Who is refused, or fails at the PROXY
+    /// header or the TLS handshake, does not count.
     #[must_use]
     pub const fn once(mut self) -> Self {
         self.settings.once = true;
@@ -262,6 +263,7 @@ impl Listener {
             stream: stream.metered(meter.clone()),
             peer,
             via: None,
+            destination: None,
             local,
             accepted: now(),
             meter,

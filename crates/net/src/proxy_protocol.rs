@@ -45,10 +45,10 @@ const PATH: usize = 108;
 /// For whom a proxy connects: where the client came from, and where it connected to. Or for
 /// nobody: the proxy's own connection, or addresses that it cannot tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProxyHeader(Option<Ends>);
+pub struct ProxyHeader(Option<Addresses>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Ends {
+struct Addresses {
     source: Endpoint,
     destination: Endpoint,
 }
@@ -87,7 +87,7 @@ impl ProxyHeader {
             (Some(from), Some(to)) => one_family(from, to),
             (None, None) if is_unix(source) && is_unix(destination) => {
                 let destination = destination.clone().with_transport(source.transport);
-                return Self(Some(Ends { source: source.clone(), destination }));
+                return Self(Some(Addresses { source: source.clone(), destination }));
             }
             _ => return Self::local(),
         };
@@ -96,7 +96,7 @@ impl ProxyHeader {
             _ => Transport::Tcp,
         };
         let inet = |ip, port| Endpoint::from(SocketAddr::new(ip, port)).with_transport(transport);
-        Self(Some(Ends {
+        Self(Some(Addresses {
             source: inet(from, source.port),
             destination: inet(to, destination.port),
         }))
@@ -123,7 +123,7 @@ impl ProxyHeader {
     /// The header in version 1, a line of text: `UNKNOWN` for all but TCP.
     #[must_use]
     pub fn v1(&self) -> Vec<u8> {
-        let inet = self.0.as_ref().and_then(|Ends { source, destination }| {
+        let inet = self.0.as_ref().and_then(|Addresses { source, destination }| {
             let (from, to) = (source.host.ip()?, destination.host.ip()?);
             let family = if from.is_ipv4() { "TCP4" } else { "TCP6" };
             let (from_port, to_port) = (source.port, destination.port);
@@ -137,7 +137,7 @@ impl ProxyHeader {
     /// socket's path is longer than the 108 bytes that it has room for.
     #[must_use]
     pub fn v2(&self) -> Vec<u8> {
-        let (command, family, body) = match self.0.as_ref().and_then(Ends::body) {
+        let (command, family, body) = match self.0.as_ref().and_then(Addresses::body) {
             Some((family, body)) => (0x21, family, body),
             None => (0x20, 0, Vec::new()),
         };
@@ -212,7 +212,7 @@ const fn is_unix(endpoint: &Endpoint) -> bool {
     matches!(endpoint.host, Host::Path(_) | Host::Abstract(_))
 }
 
-impl Ends {
+impl Addresses {
     /// The byte of version 2 that names family and protocol, and the address block.
     fn body(&self) -> Option<(u8, Vec<u8>)> {
         let is_datagram = matches!(self.source.transport, Transport::Udp | Transport::UnixDatagram);

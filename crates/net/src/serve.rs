@@ -11,8 +11,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
-use portolan_core::{Endpoint, Error, Event, Timeouts};
-use tokio::sync::OwnedSemaphorePermit;
+use portolan_core::{Blame, Endpoint, Error, Event, Kind, Timeouts};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -66,29 +66,41 @@ pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Fut
         cx = cx.with_observer(observer.clone());
     }
     let drain = settings.drain;
+    let faults = settings.faults.clone();
     let handler = Arc::new(handler);
     let mut tasks = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
-    'accepting: loop {
+    let is_its_one_served = 'accepting: loop {
         // One wait for the next connection, whoever ends meanwhile: a pause after a failure counts.
         let mut accepting = std::pin::pin!(listener.accept());
         let incoming = loop {
             tokio::select! {
-                () = &mut shutdown => break 'accepting,
+                () = &mut shutdown => break 'accepting false,
                 incoming = &mut accepting => break incoming,
                 Some(_) = tasks.join_next() => {}
             }
         };
-        let is_last = listener.settings.once && !incoming.is_refused();
-        tasks.spawn(attend(Box::new(incoming), handler.clone(), cx.clone()));
-        if is_last {
-            break;
+        let incoming = Box::new(incoming);
+        if !listener.settings.once {
+            tasks.spawn(attend(incoming, handler.clone(), cx.clone(), None));
+            continue;
         }
-    }
-    let is_once = listener.settings.once;
+        let (established, is_established) = oneshot::channel();
+        tasks.spawn(attend(incoming, handler.clone(), cx.clone(), Some(established)));
+        tokio::select! {
+            () = &mut shutdown => break false,
+            // Who does not get so far as to be served does not count.
+            is_established = is_established => if is_established.is_ok() {
+                break true;
+            },
+        }
+    };
     drop(listener);
-    let mut all = std::pin::pin!(async { while tasks.join_next().await.is_some() {} });
-    if is_once {
+    let mut all = std::pin::pin!(async {
+        while tasks.join_next().await.is_some() {}
+        faults.delivered().await;
+    });
+    if is_its_one_served {
         tokio::select! {
             () = &mut all => return,
             () = &mut shutdown => {}
@@ -99,10 +111,19 @@ pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Fut
 }
 
 /// Accompanies a connection from its accept to its end.
-async fn attend(incoming: Box<Incoming>, handler: Arc<impl Handler>, cx: Context) {
+async fn attend(
+    incoming: Box<Incoming>,
+    handler: Arc<impl Handler>,
+    cx: Context,
+    told: Option<oneshot::Sender<()>>,
+) {
+    let cx = cx.of_connection(incoming.peer());
     // Boxed, like what came in, so that all that is held later is the handler's own future.
     let begin = Box::pin(async {
         let (visit, established) = establish(*incoming, &cx).await?;
+        if let (Some(told), Ok(_)) = (told, &established) {
+            let _ = told.send(());
+        }
         let handle = |connection| handler.handle(connection, cx.clone());
         Some((visit, established.map(|connection| connection.map(handle))))
     });
@@ -150,7 +171,7 @@ pub(crate) struct Visit<'a> {
     meter: Arc<Meter>,
     slot: Option<OwnedSemaphorePermit>,
     /// What ended it, where it is not a plain close: until it has ended, that it is broken off.
-    failure: Option<String>,
+    failure: Option<Error>,
     cx: &'a Context,
 }
 
@@ -168,14 +189,14 @@ impl<'a> Visit<'a> {
             accepted: now(),
             meter,
             slot: None,
-            failure: Some(BROKEN_OFF.to_owned()),
+            failure: Some(Error::new(Kind::Lost, BROKEN_OFF).with_blame(Blame::Us)),
             cx,
         }
     }
 
     /// The handler has come to its end.
     pub(crate) fn end(&mut self, result: Result<(), Error>) {
-        self.failure = result.err().map(|error| format!("{error:#}"));
+        self.failure = result.err();
     }
 }
 
@@ -189,7 +210,7 @@ impl Drop for Visit<'_> {
             bytes_in: self.meter.read(),
             bytes_out: self.meter.written(),
             elapsed: now().saturating_duration_since(self.accepted),
-            failure: self.failure.take(),
+            failure: self.failure.take().map(Arc::new),
         });
     }
 }
@@ -200,18 +221,21 @@ mod tests {
     use std::sync::Mutex;
     use std::time::Duration;
 
-    use tokio::sync::{mpsc, oneshot};
+    use futures_util::FutureExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::mpsc;
 
     use super::*;
+    use crate::fault::Plan;
     use crate::{Dialer, Observer};
 
     /// Passes on why connections were closed.
-    struct Ends(mpsc::UnboundedSender<Option<String>>);
+    struct Failures(mpsc::UnboundedSender<Option<String>>);
 
-    impl Observer for Ends {
+    impl Observer for Failures {
         fn observe(&self, _at: Instant, event: &Event) {
             if let Event::Closed { failure, .. } = event {
-                let _ = self.0.send(failure.clone());
+                let _ = self.0.send(failure.as_ref().map(|why| format!("{why:#}")));
             }
         }
     }
@@ -219,7 +243,7 @@ mod tests {
     async fn observed() -> (Listener, mpsc::UnboundedReceiver<Option<String>>) {
         let (sender, ends) = mpsc::unbounded_channel();
         let listener = Listener::bind(&"tcp:0".parse().unwrap()).await.unwrap();
-        (listener.with_observer(Arc::new(Ends(sender))), ends)
+        (listener.with_observer(Arc::new(Failures(sender))), ends)
     }
 
     async fn dial(listener: &Listener) -> Connection {
@@ -235,6 +259,34 @@ mod tests {
         let server = tokio::spawn(serve(listener, handler, pending()));
         assert_eq!(ends.recv().await.unwrap().unwrap(), BROKEN_OFF);
         server.abort();
+    }
+
+    #[tokio::test]
+    async fn what_a_fault_holds_back_is_delivered_before_the_end() {
+        let (listener, _ends) = observed().await;
+        let plan = Plan::new(vec!["latency=50ms".parse().unwrap()], 0);
+        let listener = listener.with_faults(plan).unwrap().once();
+        let mut peer = dial(&listener).await.stream;
+        let handler = |mut it: Connection, _: Context| async move {
+            // Neither flushed nor shut down.
+            it.stream.write_all(b"ahoy").await.unwrap();
+            Ok(())
+        };
+        serve(listener, handler, pending()).await;
+        let mut said = String::new();
+        let read = peer.read_to_string(&mut said).now_or_never();
+        assert_eq!((read.unwrap().unwrap(), said.as_str()), (4, "ahoy"));
+    }
+
+    #[tokio::test]
+    async fn waiting_for_the_one_connection_ends_with_the_shutdown() {
+        let (listener, _ends) = observed().await;
+        let listener = listener.with_proxy_protocol().once();
+        let mut silent = dial(&listener).await.stream;
+        let shutdown = async { tokio::time::sleep(Duration::from_millis(20)).await };
+        serve(listener, |_: Connection, _: Context| async { Ok(()) }, shutdown).await;
+        let closed = silent.read(&mut [0]).now_or_never();
+        assert_eq!(closed.unwrap().unwrap(), 0);
     }
 
     #[tokio::test(start_paused = true)]

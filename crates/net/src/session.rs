@@ -17,7 +17,7 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portolan_core::{Endpoint, Error, Event, Failure, Kind, Refusal, Timeouts};
 use tokio::sync::Semaphore;
@@ -39,6 +39,8 @@ const UNDER_WAY: usize = 32 * 1024 * 1024;
 /// time that the runtime needs to look.
 const LAST: usize = 1024;
 const LOOK: Duration = Duration::from_millis(1);
+/// How often the observers hear at most that somebody is refused.
+const REFUSALS: Duration = Duration::from_millis(100);
 /// How long the server waits when the system fails to give it a datagram.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -100,6 +102,7 @@ pub struct Sessions {
 
 struct Settings {
     limit: usize,
+    timeouts: Timeouts,
     idle: Duration,
     access: Access,
     faults: Plan,
@@ -111,6 +114,7 @@ impl From<Datagram> for Sessions {
     fn from(socket: Datagram) -> Self {
         let settings = Settings {
             limit: 1024,
+            timeouts: Timeouts::default(),
             idle: Duration::from_secs(60),
             access: Access::default(),
             faults: Plan::default(),
@@ -137,8 +141,17 @@ impl Sessions {
         self
     }
 
+    /// Sets the limits of what handlers do; the idle limit, where there is one, as
+    /// [`with_idle`](Self::with_idle) does.
+    #[must_use]
+    pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.settings.timeouts = timeouts;
+        self.settings.idle = timeouts.idle.unwrap_or(self.settings.idle);
+        self
+    }
+
     /// Takes in the datagrams of those only whom `access` permits. The observers see
-    /// [`Event::Refused`] for each of the others.
+    /// [`Event::Refused`] for the others, ten times a second at most.
     #[must_use]
     pub fn with_access(mut self, access: Access) -> Self {
         self.settings.access = access;
@@ -249,6 +262,8 @@ struct Server<H> {
     table: Table,
     /// How many sessions there have been.
     count: u64,
+    /// When the observers may next hear that somebody is refused.
+    refuses_at: Instant,
     /// Room for what faults hold back.
     under_way: Arc<Semaphore>,
     tasks: JoinSet<Arc<Line>>,
@@ -260,7 +275,7 @@ impl<H: Handler<Session>> Server<H> {
     fn new(sessions: Sessions, handler: H) -> Self {
         let Sessions { socket, settings } = sessions;
         let stopping = CancellationToken::new();
-        let timeouts = Timeouts { idle: Some(settings.idle), ..Timeouts::default() };
+        let timeouts = Timeouts { operation: None, idle: Some(settings.idle), ..settings.timeouts };
         let mut cx = Context::new(timeouts).with_stopping(stopping.clone());
         for observer in &settings.observers {
             cx = cx.with_observer(observer.clone());
@@ -273,6 +288,7 @@ impl<H: Handler<Session>> Server<H> {
             stopping,
             table: Table::default(),
             count: 0,
+            refuses_at: now(),
             under_way: Arc::new(Semaphore::new(UNDER_WAY)),
             tasks: JoinSet::new(),
             left: unbounded_channel(),
@@ -281,7 +297,7 @@ impl<H: Handler<Session>> Server<H> {
 
     fn take_in(&mut self, peer: Endpoint, datagram: &[u8]) {
         if !self.settings.access.permits(&peer) {
-            self.cx.observe(&Event::Refused { peer, reason: Refusal::Denied });
+            self.refuse(peer);
             return;
         }
         let mut first = VecDeque::new();
@@ -293,6 +309,15 @@ impl<H: Handler<Session>> Server<H> {
         }
         first.push_back(datagram.to_vec());
         self.begin(peer, &first);
+    }
+
+    /// Tells of a peer that is denied, now and then: there is no end of datagrams.
+    fn refuse(&mut self, peer: Endpoint) {
+        let now = now();
+        if now >= self.refuses_at {
+            self.refuses_at = now + REFUSALS;
+            self.cx.observe(&Event::Refused { peer, reason: Refusal::Denied });
+        }
     }
 
     /// Begins a session with what the handler of the peer's last one left.
@@ -325,7 +350,8 @@ impl<H: Handler<Session>> Server<H> {
         let line = Arc::new(line);
         self.table.insert(line.clone());
         let left = self.left.0.clone();
-        self.tasks.spawn(attend(line, self.handler.clone(), self.cx.clone(), left));
+        let cx = self.cx.of_connection(line.peer());
+        self.tasks.spawn(attend(line, self.handler.clone(), cx, left));
     }
 
     /// Forgets a session that is over; one whose handler panicked, when it is idle.
@@ -336,7 +362,7 @@ impl<H: Handler<Session>> Server<H> {
     }
 
     /// Ends the sessions that have been idle for too long; when to look again.
-    fn end_idle(&mut self) -> std::time::Instant {
+    fn end_idle(&mut self) -> Instant {
         let (now, limit) = (now(), self.settings.idle);
         while let Some((line, active)) = self.table.least_active() {
             if active + limit > now {

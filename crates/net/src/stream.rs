@@ -143,6 +143,15 @@ impl Stream {
         Some((raw, self.meter.as_deref()))
     }
 
+    /// Whether it is a Unix socket.
+    pub(crate) fn is_unix(&self) -> bool {
+        match &self.kind {
+            StreamKind::Unix(_) => true,
+            StreamKind::Tapped(tapped) => tapped.stream.is_unix(),
+            StreamKind::Tcp(_) | StreamKind::Tls(_) | StreamKind::Other(_) => false,
+        }
+    }
+
     /// The TCP stream at the bottom, where there is one.
     pub(crate) fn tcp(&self) -> Option<&TcpStream> {
         match &self.kind {
@@ -165,41 +174,36 @@ impl Raw<'_> {
     pub(crate) fn poll_read<T>(
         &self,
         cx: &mut Context<'_>,
-        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+        call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
-        loop {
-            let tried = match self {
-                Self::Tcp(socket) => {
-                    ready!(socket.poll_read_ready(cx))?;
-                    socket.try_io(Interest::READABLE, || call(socket.as_fd()))
-                }
-                Self::Unix(socket) => {
-                    ready!(socket.poll_read_ready(cx))?;
-                    socket.try_io(Interest::READABLE, || call(socket.as_fd()))
-                }
-            };
-            if !is_to_be_tried_again(&tried) {
-                return Poll::Ready(tried);
-            }
-        }
+        self.poll_io(Interest::READABLE, cx, call)
     }
 
     /// Does `call`, which writes to the socket, once that can be done without waiting.
     pub(crate) fn poll_write<T>(
         &self,
         cx: &mut Context<'_>,
+        call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        self.poll_io(Interest::WRITABLE, cx, call)
+    }
+
+    fn poll_io<T>(
+        &self,
+        interest: Interest,
+        cx: &mut Context<'_>,
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
         loop {
+            ready!(match (self, interest.is_readable()) {
+                (Self::Tcp(socket), true) => socket.poll_read_ready(cx),
+                (Self::Tcp(socket), false) => socket.poll_write_ready(cx),
+                (Self::Unix(socket), true) => socket.poll_read_ready(cx),
+                (Self::Unix(socket), false) => socket.poll_write_ready(cx),
+            })?;
             let tried = match self {
-                Self::Tcp(socket) => {
-                    ready!(socket.poll_write_ready(cx))?;
-                    socket.try_io(Interest::WRITABLE, || call(socket.as_fd()))
-                }
-                Self::Unix(socket) => {
-                    ready!(socket.poll_write_ready(cx))?;
-                    socket.try_io(Interest::WRITABLE, || call(socket.as_fd()))
-                }
+                Self::Tcp(socket) => socket.try_io(interest, || call(socket.as_fd())),
+                Self::Unix(socket) => socket.try_io(interest, || call(socket.as_fd())),
             };
             if !is_to_be_tried_again(&tried) {
                 return Poll::Ready(tried);

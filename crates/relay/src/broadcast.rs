@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portolan_core::{Error, Kind};
 use portolan_net::Context;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::End;
 
@@ -38,6 +38,8 @@ struct Inbox {
     sender: mpsc::UnboundedSender<Arc<[u8]>>,
     /// How many bytes.
     waiting: Arc<AtomicUsize>,
+    /// Tells the peer, when this is dropped, that it is let go.
+    _stays: oneshot::Sender<()>,
 }
 
 impl Inbox {
@@ -67,35 +69,34 @@ impl Broadcast {
         let mut buffer = vec![0; CHUNK];
         loop {
             let next = async {
-                let coming = async {
-                    tokio::select! {
-                        received = peer.receive(&mut buffer) => Next::Received(received),
-                        waiting = seat.inbox.recv() => Next::Waiting(waiting),
-                    }
-                };
                 tokio::select! {
-                    // What has come is taken before the end.
-                    biased;
-                    next = coming => next,
-                    () = cx.stopping() => Next::Received(Ok(None)),
+                    received = peer.receive(&mut buffer) => Next::Received(received),
+                    waiting = seat.inbox.recv() => Next::Waiting(waiting),
                 }
             };
-            match cx.limited(cx.timeouts().idle).until_deadline(next).await {
-                Some(Next::Received(received)) => match received.map_err(lost)? {
+            let next = within_idle(cx, cx.until_stopping(next)).await?;
+            match next.unwrap_or(Next::Received(Ok(None))) {
+                Next::Received(received) => match received.map_err(lost)? {
                     Some(count) => self.pass_on(seat.number, &buffer[..count]),
                     None => break,
                 },
-                Some(Next::Waiting(Some(bytes))) => {
-                    peer.send(&bytes).await.map_err(lost)?;
+                Next::Waiting(Some(bytes)) => {
+                    let sent = async {
+                        tokio::select! {
+                            biased;
+                            sent = peer.send(&bytes) => sent,
+                            _ = &mut seat.let_go => Err(io::Error::other(TooSlow)),
+                        }
+                    };
+                    within_idle(cx, sent).await?.map_err(lost)?;
                     seat.is_sent(&bytes);
                 }
-                Some(Next::Waiting(None)) => return Err(lost(io::Error::other(TooSlow))),
-                None => return Err(Error::new(Kind::Timeout, "nothing passed for too long")),
+                Next::Waiting(None) => return Err(lost(io::Error::other(TooSlow))),
             }
         }
         seat.inbox.close();
         while let Some(bytes) = seat.inbox.recv().await {
-            peer.send(&bytes).await.map_err(lost)?;
+            within_idle(cx, peer.send(&bytes)).await?.map_err(lost)?;
         }
         peer.shutdown().await.map_err(lost)
     }
@@ -106,8 +107,10 @@ impl Broadcast {
         let mut crowd = self.crowd();
         crowd.joined += 1;
         let number = crowd.joined;
-        crowd.inboxes.insert(number, Inbox { sender, waiting: waiting.clone() });
-        Seat { broadcast: self, number, inbox, waiting }
+        let (stays, let_go) = oneshot::channel();
+        let place = Inbox { sender, waiting: waiting.clone(), _stays: stays };
+        crowd.inboxes.insert(number, place);
+        Seat { broadcast: self, number, inbox, waiting, let_go }
     }
 
     fn pass_on(&self, from: u64, bytes: &[u8]) {
@@ -133,6 +136,7 @@ struct Seat<'a> {
     number: u64,
     inbox: mpsc::UnboundedReceiver<Arc<[u8]>>,
     waiting: Arc<AtomicUsize>,
+    let_go: oneshot::Receiver<()>,
 }
 
 impl Seat<'_> {
@@ -152,6 +156,59 @@ impl Drop for Seat<'_> {
 #[error("it does not read what waits for it")]
 struct TooSlow;
 
+/// What comes of `future`, unless that takes longer than the idle limit.
+async fn within_idle<T>(cx: &Context, future: impl Future<Output = T>) -> Result<T, Error> {
+    let idle = || Error::new(Kind::Timeout, "nothing passed for too long");
+    cx.limited(cx.timeouts().idle).until_deadline(future).await.ok_or_else(idle)
+}
+
 fn lost(cause: io::Error) -> Error {
     Error::new(Kind::Lost, "the peer was lost").with_source(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use portolan_core::Timeouts;
+    use portolan_net::Stream;
+    use tokio::io::{AsyncWriteExt, DuplexStream};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    /// A peer that has been taken in, and the task that does so.
+    fn join(crowd: &Broadcast, cx: &Context) -> (DuplexStream, JoinHandle<Result<(), Error>>) {
+        let (ours, theirs) = tokio::io::duplex(1024);
+        let (crowd, cx) = (crowd.clone(), cx.clone());
+        let peer = End::Stream(Stream::boxed(ours));
+        (theirs, tokio::spawn(async move { crowd.take(peer, &cx).await }))
+    }
+
+    /// A speaker, and a listener that does not read.
+    async fn crowd(idle: Option<Duration>) -> (DuplexStream, DuplexStream, Error) {
+        let (crowd, cx) = (Broadcast::new(), Context::new(Timeouts::default()));
+        let (mut speaker, _) = join(&crowd, &cx);
+        let limits = Timeouts { idle, ..Timeouts::default() };
+        let (deaf, taken) = join(&crowd, &Context::new(limits));
+        while crowd.crowd().inboxes.len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        let speech = vec![7; if idle.is_some() { 100_000 } else { 2 * WAITING }];
+        speaker.write_all(&speech).await.unwrap();
+        let error = taken.await.unwrap().unwrap_err();
+        (speaker, deaf, error)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_is_let_go() {
+        let (_speaker, _deaf, error) = crowd(None).await;
+        assert!(format!("{error:#}").ends_with("it does not read what waits for it"), "{error:#}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_is_idle() {
+        let (_speaker, _deaf, error) = crowd(Some(Duration::from_secs(5))).await;
+        assert_eq!(error.kind(), Kind::Timeout, "{error:#}");
+    }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use portolan_core::{Error, Kind};
-use portolan_net::{Carried, Context, Datagram, Join, Stream, join};
+use portolan_net::{Carried, Context, Datagram, Join, Pace, Stream, join, now};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::framing::Cutter;
@@ -62,26 +62,24 @@ impl Carry {
         cx: &Context,
     ) -> Result<Carried, Error> {
         let mut carried = Carried::default();
+        let (mut there, mut back) = (self.way(), self.way());
         let mut cutter = Cutter::new(self.framing, Datagram::MAX);
         let (mut piece, mut message) = (vec![0; Datagram::MAX], vec![0; Datagram::MAX]);
         let mut is_over = false;
         loop {
+            let quiet = if is_over { LAST_ANSWER } else { QUIET };
+            let limit = cx.timeouts().idle.unwrap_or(quiet) + there.pause().max(back.pause());
             let next = async {
-                let coming = async {
-                    tokio::select! {
-                        read = bytes.read(&mut piece), if !is_over => Next::Near(read.map(Some)),
-                        received = messages.receive(&mut message) => Next::Far(received),
-                    }
-                };
                 tokio::select! {
-                    // What has come is taken before the end.
-                    biased;
-                    next = coming => next,
-                    () = cx.stopping() => Next::Far(Ok(None)),
+                    read = there.when_allowed(bytes.read(&mut piece)), if !is_over => {
+                        Next::Near(read.map(Some))
+                    }
+                    received = back.when_allowed(messages.receive(&mut message)) => {
+                        Next::Far(received)
+                    }
                 }
             };
-            let quiet = if is_over { LAST_ANSWER } else { QUIET };
-            match cx.limited(cx.timeouts().idle.or(Some(quiet))).until_deadline(next).await {
+            match cx.limited(Some(limit)).until_deadline(cx.until_stopping(next)).await.flatten() {
                 Some(Next::Near(read)) => {
                     let count = read.map_err(lost)?.unwrap_or_default();
                     let mut whole = cutter.cut(&piece[..count]).map_err(unfit)?;
@@ -92,8 +90,8 @@ impl Carry {
                     for message in whole {
                         messages.send(&message).await.map_err(|cause| refused(&messages, cause))?;
                         carried.there += message.len() as u64;
-                        self.pace(message.len(), cx).await;
                     }
+                    there.spend(count);
                 }
                 Some(Next::Far(received)) => {
                     let received = received.map_err(|cause| refused(&messages, cause))?;
@@ -103,7 +101,7 @@ impl Carry {
                     cutter.paste(&mut line);
                     bytes.write_all(&line).await.map_err(lost)?;
                     bytes.flush().await.map_err(lost)?;
-                    self.pace(count, cx).await;
+                    back.spend(count);
                 }
                 None => break,
             }
@@ -120,38 +118,34 @@ impl Carry {
         cx: &Context,
     ) -> Result<Carried, Error> {
         let mut carried = Carried::default();
-        let (mut there, mut back) = (vec![0; Datagram::MAX], vec![0; Datagram::MAX]);
+        let (mut there, mut back) = (self.way(), self.way());
+        let (mut question, mut answer) = (vec![0; Datagram::MAX], vec![0; Datagram::MAX]);
         loop {
+            let limit = cx.timeouts().idle.unwrap_or(QUIET) + there.pause().max(back.pause());
             let next = async {
-                let coming = async {
-                    tokio::select! {
-                        received = near.receive(&mut there) => Next::Near(received),
-                        received = far.receive(&mut back) => Next::Far(received),
-                    }
-                };
                 tokio::select! {
-                    // What has come is taken before the end.
-                    biased;
-                    next = coming => next,
-                    () = cx.stopping() => Next::Far(Ok(None)),
+                    received = there.when_allowed(near.receive(&mut question)) => {
+                        Next::Near(received)
+                    }
+                    received = back.when_allowed(far.receive(&mut answer)) => Next::Far(received),
                 }
             };
-            match cx.limited(cx.timeouts().idle.or(Some(QUIET))).until_deadline(next).await {
+            match cx.limited(Some(limit)).until_deadline(cx.until_stopping(next)).await.flatten() {
                 Some(Next::Near(received)) => {
                     let Some(count) = received.map_err(|cause| refused(&near, cause))? else {
                         break;
                     };
-                    far.send(&there[..count]).await.map_err(|cause| refused(&far, cause))?;
+                    far.send(&question[..count]).await.map_err(|cause| refused(&far, cause))?;
                     carried.there += count as u64;
-                    self.pace(count, cx).await;
+                    there.spend(count);
                 }
                 Some(Next::Far(received)) => {
                     let Some(count) = received.map_err(|cause| refused(&far, cause))? else {
                         break;
                     };
-                    near.send(&back[..count]).await.map_err(|cause| refused(&near, cause))?;
+                    near.send(&answer[..count]).await.map_err(|cause| refused(&near, cause))?;
                     carried.back += count as u64;
-                    self.pace(count, cx).await;
+                    back.spend(count);
                 }
                 None => break,
             }
@@ -159,11 +153,33 @@ impl Carry {
         Ok(carried)
     }
 
-    /// Waits for as long as so many bytes take at the rate.
-    async fn pace(&self, count: usize, cx: &Context) {
-        if let Some(rate) = self.join.rate {
-            let pause = Duration::from_secs_f64(count as f64 / rate as f64);
-            cx.limited(Some(pause)).until_deadline(std::future::pending::<()>()).await;
+    fn way(&self) -> Way {
+        Way(self.join.rate.map(|rate| Pace::new(rate, now())))
+    }
+}
+
+/// One way of messages, with a pace of its own where there is one.
+struct Way(Option<Pace>);
+
+impl Way {
+    /// For how long nothing may pass.
+    fn pause(&mut self) -> Duration {
+        let now = now();
+        let due = self.0.as_mut().and_then(|pace| pace.allow(now).err());
+        due.map_or(Duration::ZERO, |due| due.saturating_duration_since(now))
+    }
+
+    /// What `next` gives, once something may pass.
+    async fn when_allowed<T>(&mut self, next: impl Future<Output = T>) -> T {
+        while let Some(Err(due)) = self.0.as_mut().map(|pace| pace.allow(now())) {
+            tokio::time::sleep_until(due.into()).await;
+        }
+        next.await
+    }
+
+    fn spend(&mut self, count: usize) {
+        if let Some(pace) = &mut self.0 {
+            pace.spend(count);
         }
     }
 }
@@ -190,4 +206,51 @@ fn refused(messages: &Messages, cause: io::Error) -> Error {
     Error::new(Kind::Lost, format!("could not exchange messages with {peer}"))
         .with_endpoint(peer)
         .with_source(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use portolan_core::{Endpoint, Timeouts, Transport, Url};
+    use portolan_net::Dialer;
+
+    use super::*;
+
+    /// A socket, and another that was dialled to it.
+    async fn pair() -> (Datagram, Messages) {
+        let any = Endpoint::from(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let peer = Datagram::bind(&any.with_transport(Transport::Udp)).await.unwrap();
+        let url: Url = format!("udp://{}", peer.local_endpoint().unwrap()).parse().unwrap();
+        let cx = Context::new(Timeouts::default());
+        let End::Messages(dialled) = End::dial(&url, &Dialer::new(), &cx).await.unwrap() else {
+            panic!("datagrams are messages");
+        };
+        (peer, dialled)
+    }
+
+    #[tokio::test]
+    async fn one_way_does_not_wait_for_the_other() {
+        let ((client, mut near), (server, mut far)) = (pair().await, pair().await);
+        // Each learns from a first datagram where the other is.
+        let mut buffer = [0; 64];
+        near.send(b"here").await.unwrap();
+        far.send(b"here").await.unwrap();
+        let (_, near_at) = client.receive_from(&mut buffer).await.unwrap();
+        let (_, far_at) = server.receive_from(&mut buffer).await.unwrap();
+        let carry = Carry { join: Join { rate: Some(10), ..Join::default() }, ..Carry::default() };
+        let cx = Context::new(Timeouts::default());
+        let joining =
+            tokio::spawn(
+                async move { carry.join(End::Messages(near), End::Messages(far), &cx).await },
+            );
+        // A hundred bytes at ten a second: this way is busy for ten seconds.
+        let started = now();
+        client.send_to(&[7; 100], &near_at).await.unwrap();
+        assert_eq!(server.receive_from(&mut [0; 128]).await.unwrap().0, 100);
+        server.send_to(b"!", &far_at).await.unwrap();
+        assert_eq!(client.receive_from(&mut buffer).await.unwrap().0, 1);
+        assert!(now() - started < Duration::from_secs(5));
+        joining.abort();
+    }
 }

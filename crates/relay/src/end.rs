@@ -102,13 +102,22 @@ impl Messages {
     async fn dial(url: &Url, dialer: &Dialer, cx: &Context) -> Result<Self, Error> {
         let endpoint = url.endpoint();
         let addresses = dialer.addresses(&endpoint, cx).await?;
-        let address = addresses[0];
         let connect = async {
-            let socket = dialer.datagram(address).await?;
-            cx.fact(Phase::CONNECT, "address", address.to_string());
-            Ok(socket)
+            let mut failure = None;
+            // There is no route to some, which shows at once.
+            for address in addresses {
+                match dialer.datagram(address).await {
+                    Ok(socket) => {
+                        cx.fact(Phase::CONNECT, "address", address.to_string());
+                        return Ok(socket);
+                    }
+                    Err(error) => _ = failure.get_or_insert(error),
+                }
+            }
+            Err(failure.unwrap_or_else(|| Error::new(Kind::Resolve, "there is no address")))
         };
-        Ok(Self::Datagram(cx.within(Phase::CONNECT, connect).await?, endpoint))
+        let socket = cx.within(Phase::CONNECT, connect).await;
+        Ok(Self::Datagram(socket.map_err(|error| error.with_endpoint(&endpoint))?, endpoint))
     }
 
     /// Who is at the other end.
@@ -140,19 +149,11 @@ impl Messages {
         let lost = |cause| Error::new(Kind::Lost, "the peer was lost").with_source(cause);
         let mut message = vec![0; Datagram::MAX];
         loop {
-            let received = async {
-                tokio::select! {
-                    // What has come is taken before the end.
-                    biased;
-                    received = self.receive(&mut message) => received,
-                    () = cx.stopping() => Ok(None),
-                }
-            };
-            match cx.limited(cx.timeouts().idle).until_deadline(received).await {
-                Some(received) => match received.map_err(lost)? {
-                    Some(count) => self.send(&message[..count]).await.map_err(lost)?,
-                    None => return Ok(()),
-                },
+            let received = cx.until_stopping(self.receive(&mut message));
+            let received = cx.limited(cx.timeouts().idle).until_deadline(received).await;
+            let Some(received) = received.flatten() else { return Ok(()) };
+            match received.map_err(lost)? {
+                Some(count) => self.send(&message[..count]).await.map_err(lost)?,
                 None => return Ok(()),
             }
         }
@@ -163,5 +164,27 @@ impl Messages {
             Self::Datagram(socket, _) => socket.send(message).await.map(drop),
             Self::Session(session) => session.send(message).await.map_err(io::Error::other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use portolan_core::{Host, Timeouts};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn datagrams_go_to_the_first_address_that_can_be_had() {
+        // The system refuses broadcasts to who has not asked for them (ip(7)).
+        let places = [Ipv4Addr::BROADCAST, Ipv4Addr::LOCALHOST];
+        let dialer = places.into_iter().fold(Dialer::new(), |dialer, address| {
+            dialer.with_override(Some(Host::parse("a.test").unwrap()), 9, address.into())
+        });
+        let cx = Context::new(Timeouts::default());
+        let end = End::dial(&"udp://a.test:9".parse().unwrap(), &dialer, &cx).await.unwrap();
+        let End::Messages(Messages::Datagram(socket, _)) = end else { panic!("{end:?}") };
+        assert_eq!(socket.local_endpoint().unwrap().host.ip(), Some(Ipv4Addr::LOCALHOST.into()));
     }
 }

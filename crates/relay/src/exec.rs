@@ -4,12 +4,13 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::str::FromStr;
 use std::time::Duration;
 
 use portolan_core::{Endpoint, Error, Kind};
 use portolan_net::{Context, Stream};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 
 /// How long a command may go on after its connection has ended.
@@ -91,7 +92,7 @@ impl Exec {
 
     /// Starts the command with one socket as its input and output: what it writes is read from the
     /// stream, which ends when it does, and what is written to the stream is what it reads. Its
-    /// error output is ours.
+    /// error output is ours; its process group is its own.
     ///
     /// Its environment says who is at the other end: `PORTOLAN_PEER`, `PORTOLAN_PEER_ADDR`,
     /// `PORTOLAN_PEER_PORT` and the same for `PORTOLAN_LOCAL`; and, for the sake of scripts that
@@ -111,11 +112,12 @@ impl Exec {
             .envs(environment(peer, local))
             .stdin(Stdio::from(theirs.try_clone().map_err(failed)?))
             .stdout(Stdio::from(theirs))
-            .kill_on_drop(true);
+            // A group of its own: what it starts ends with it.
+            .process_group(0);
         // The command must not keep its end open here once the child has it.
         let child = command.spawn().map_err(failed);
         drop(command);
-        Ok(Running { stream, process: Process(child?) })
+        Ok(Running { stream, process: Process { child: child?, has_ended: false } })
     }
 }
 
@@ -128,16 +130,41 @@ pub struct Running {
     pub process: Process,
 }
 
-/// The process of a command. It is killed when this is dropped.
+/// The process of a command. Unless it has ended by itself, it is killed when this is dropped, with
+/// all that it started and that did not leave its process group.
 #[derive(Debug)]
-pub struct Process(Child);
+pub struct Process {
+    child: Child,
+    has_ended: bool,
+}
 
 impl Process {
-    /// Waits until it has ended by itself, and kills it where it does not within 2 s.
-    pub async fn end(mut self, cx: &Context) {
-        let ended = cx.limited(Some(GRACE)).until_deadline(self.0.wait()).await;
-        if ended.is_none() {
-            let _ = self.0.kill().await;
+    /// Waits until it has ended by itself, and kills it where it does not within 2 s: its status.
+    pub async fn end(mut self, cx: &Context) -> io::Result<ExitStatus> {
+        let ended = cx.limited(Some(GRACE)).until_deadline(self.child.wait()).await;
+        self.has_ended = ended.is_some();
+        match ended {
+            Some(status) => status,
+            None => {
+                self.kill();
+                self.child.wait().await
+            }
+        }
+    }
+
+    fn kill(&self) {
+        let group = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        if let Some(group) = group {
+            // One that has just ended is what is wanted.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.kill();
         }
     }
 }
@@ -176,7 +203,14 @@ fn environment(peer: &Endpoint, local: Option<&Endpoint>) -> Vec<(OsString, OsSt
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use portolan_core::Timeouts;
+    use portolan_net::{Join, Until};
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+
     use super::*;
+    use crate::{Carry, End};
 
     #[test]
     fn words_are_split_as_a_shell_does() {
@@ -197,6 +231,49 @@ mod tests {
         assert!(refused("/no/such/program").contains("there is no such program"));
         assert!(refused("/etc/passwd").contains("not executable"));
         assert!("sh".parse::<Exec>().unwrap().check().is_ok());
+    }
+
+    fn run(text: &str) -> Running {
+        text.parse::<Exec>().unwrap().start(&Endpoint::unix("/peer"), None).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_a_command_started_is_killed_with_it() {
+        for ends in [false, true] {
+            let Running { mut stream, process } = run("sh -c 'sleep 1000 & echo $!; wait'");
+            let mut pid = String::new();
+            BufReader::new(&mut stream).read_line(&mut pid).await.unwrap();
+            if ends {
+                tokio::time::pause();
+                let status = process.end(&Context::new(Timeouts::default())).await.unwrap();
+                assert_eq!(status.signal(), Some(9));
+            } else {
+                drop(process);
+            }
+            // All who had the other end are gone.
+            assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_that_does_not_read_all_is_heard() {
+        let Running { stream, process } = run("sh -c 'read line; echo heard; exit 3'");
+        let (near, peer) = tokio::io::duplex(64 * 1024);
+        let cx = Context::new(Timeouts::default());
+        let carry =
+            Carry { join: Join { until: Until::Far, ..Join::default() }, ..Carry::default() };
+        let ends = (End::Stream(Stream::boxed(near)), End::Stream(stream));
+        let (mut input, mut output) = tokio::io::split(peer);
+        let talk = async {
+            // Most of this is never read.
+            let _ = output.write_all(&b"ahoy\n".repeat(200_000)).await;
+            let mut heard = String::new();
+            input.read_to_string(&mut heard).await.map(|_| heard)
+        };
+        let (carried, heard) = tokio::join!(carry.join(ends.0, ends.1, &cx), talk);
+        assert!(carried.is_ok(), "{carried:?}");
+        assert_eq!(heard.unwrap(), "heard\n");
+        assert_eq!(process.end(&cx).await.unwrap().code(), Some(3));
     }
 
     #[test]

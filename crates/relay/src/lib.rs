@@ -21,5 +21,5 @@ pub use carry::Carry;
 pub use end::{End, Messages};
 pub use exec::{Exec, ExecError, Process, Running};
 pub use framing::Framing;
-pub use relay::{Header, Relay};
+pub use relay::{HeaderVersion, Relay};
 pub use talk::Talk;

@@ -17,12 +17,12 @@ pub struct Relay {
     dialer: Dialer,
     carry: Carry,
     retry: Retry,
-    header: Option<Header>,
+    header: Option<HeaderVersion>,
 }
 
 /// The version of a PROXY header that is sent (haproxy's `doc/proxy-protocol.txt`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Header {
+pub enum HeaderVersion {
     /// A line of text.
     V1,
     /// Binary.
@@ -55,7 +55,7 @@ impl Relay {
 
     /// Tells the target by the PROXY protocol who has connected.
     #[must_use]
-    pub const fn with_header(mut self, version: Header) -> Self {
+    pub const fn with_header(mut self, version: HeaderVersion) -> Self {
         self.header = Some(version);
         self
     }
@@ -103,8 +103,8 @@ impl Relay {
     fn header_for(&self, peer: &Endpoint, local: Option<&Endpoint>) -> Option<Vec<u8>> {
         let header = local.map_or_else(ProxyHeader::local, |local| ProxyHeader::new(peer, local));
         self.header.map(|version| match version {
-            Header::V1 => header.v1(),
-            Header::V2 => header.v2(),
+            HeaderVersion::V1 => header.v1(),
+            HeaderVersion::V2 => header.v2(),
         })
     }
 }
@@ -115,7 +115,7 @@ impl Handler for Relay {
         near: Connection,
         cx: Context,
     ) -> impl Future<Output = Result<(), Error>> + Send {
-        let local = near.info.local.map(Endpoint::from);
+        let local = near.info.destination.or_else(|| near.info.local.map(Endpoint::from));
         let header = self.header_for(&near.info.peer, local.as_ref());
         let near = End::Stream(near.stream);
         async move { self.carry_on(near, header, &cx).await }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use portolan_core::{Deadline, Error, Event, Url};
+use portolan_http::safe_name;
 use portolan_net::{Context, Retry, now};
 use tokio::io::AsyncWrite;
 
@@ -13,6 +14,9 @@ use crate::checksum::Checksum;
 use crate::downloads::Downloads;
 use crate::sink::{Found, Order, Settled, Sink};
 use crate::source::{Opened, Resume};
+
+/// The name of what has no name that can be used.
+const NAMELESS: &str = "download";
 
 /// Where a download goes.
 pub enum Target {
@@ -71,7 +75,7 @@ pub struct Report {
 pub enum Progress {
     /// Bytes begin to come.
     Opened {
-        /// The name that the peer or the URL gives.
+        /// The name that the peer or the URL gives, made safe.
         name: String,
         /// How many bytes the whole has, where this is known.
         size: Option<u64>,
@@ -143,7 +147,8 @@ impl Job<'_> {
     }
 
     async fn open(&self, resume: Option<Resume>, url: &Url) -> Result<Opened, Error> {
-        let opened = self.setup.source.open(url, resume.as_ref(), self.cx).await?;
+        let mut opened = self.setup.source.open(url, resume.as_ref(), self.cx).await?;
+        opened.name = safe_name(&opened.name).unwrap_or_else(|| NAMELESS.to_owned());
         let Opened { name, size, offset, .. } = &opened;
         self.tell(&Progress::Opened { name: name.clone(), size: *size, offset: *offset });
         Ok(opened)

@@ -55,9 +55,9 @@ impl Source for HttpSource {
                     // If-Range has not held, or the server knows no ranges.
                     (StatusCode::OK, _) => return whole(url, response),
                     (StatusCode::PARTIAL_CONTENT, Some(range))
-                        if range.first == Some(resume.offset) =>
+                        if range.first == Some(resume.offset) && is_same(&response, resume) =>
                     {
-                        return Ok(opened(url, response, resume.offset, range.total));
+                        return Ok(rest(url, response, resume, range.total));
                     }
                     // All of it was there already: the file has not changed, and ends here.
                     (StatusCode::RANGE_NOT_SATISFIABLE, Some(range))
@@ -101,6 +101,23 @@ fn opened(url: &Url, response: Response, offset: u64, size: Option<u64>) -> Open
         name: file_name(headers, url),
         bytes: stream::unfold(Some(response), next).boxed(),
     }
+}
+
+/// The response with what is missing.
+fn rest(url: &Url, response: Response, resume: &Resume, total: Option<u64>) -> Opened {
+    let length = response.content_length();
+    let size = total.or_else(|| length?.checked_add(resume.offset));
+    let mut opened = opened(url, response, resume.offset, size);
+    // A part need not repeat what the whole has said (RFC 9110 section 15.3.7).
+    opened.validator = Some(resume.validator.clone());
+    opened
+}
+
+/// Whether the answer is not one of another version, from a server that does not know `If-Range`.
+fn is_same(response: &Response, resume: &Resume) -> bool {
+    let is_tag = resume.validator.starts_with('"');
+    let name = if is_tag { header::ETAG } else { header::LAST_MODIFIED };
+    text(response, &name).is_none_or(|current| current == resume.validator)
 }
 
 /// What is there already, and nothing more.

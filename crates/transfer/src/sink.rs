@@ -20,7 +20,7 @@ use crate::place::{self, Names};
 use crate::source::{Opened, Resume};
 
 /// How many pieces wait for the disk at most.
-const PIECES: usize = 16;
+const PIECES: usize = 4;
 
 /// What a sink needs to know of its download.
 #[derive(Clone)]

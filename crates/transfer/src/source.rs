@@ -40,7 +40,8 @@ pub struct Opened {
     pub validator: Option<String>,
     /// When the content was changed last, where this is known.
     pub modified: Option<SystemTime>,
-    /// The name that it should have, safe as that of one file in one directory.
+    /// The name that it should have, where there is one; [`Downloads`](crate::Downloads) makes it
+    /// safe.
     pub name: String,
     /// The bytes. An end before all have come is an error.
     pub bytes: BoxStream<'static, Result<Bytes, Error>>,

@@ -110,6 +110,30 @@ async fn what_has_changed_in_between_begins_anew() {
 }
 
 #[tokio::test]
+async fn a_part_of_another_version_is_not_put_to_the_first() {
+    let (site, directory) = (Site::start().await, tempfile::tempdir().unwrap());
+    site.forget_if_range();
+    site.cut_after(300_000);
+    site.change_after_cut();
+    let download = Download::new(site.url(), into(&directory));
+    retrying(1).one(download, &context()).await.unwrap();
+    assert_eq!(fs::read(directory.path().join("chart.bin")).unwrap(), content(2));
+    assert_eq!(site.ranges(), [None, Some("bytes=300000-".to_owned()), None]);
+}
+
+#[tokio::test]
+async fn the_server_names_the_file_and_never_its_directory() {
+    let (site, directory) = (Site::start().await, tempfile::tempdir().unwrap());
+    site.name("attachment; filename=\"../../x y.bin\"");
+    site.cut_after(1000);
+    let download = || Download::new(site.url(), into(&directory));
+    downloads().one(download(), &context()).await.unwrap_err();
+    let report = downloads().with_continue(true).one(download(), &context()).await.unwrap();
+    assert_eq!(report.fetched, SIZE - 1000);
+    assert_eq!(names_in(&directory), ["x y.bin"]);
+}
+
+#[tokio::test]
 async fn a_server_that_knows_no_ranges_sends_all_again() {
     let (site, directory) = (Site::start().await, tempfile::tempdir().unwrap());
     site.forget_ranges();

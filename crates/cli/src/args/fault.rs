@@ -2,7 +2,9 @@
 
 use clap::Args;
 use portolan::net::fault::{Fault, Plan};
+use portolan::{Error, Kind};
 
+use super::applies::Given;
 use super::values::number;
 
 /// How to misbehave.
@@ -27,6 +29,18 @@ pub struct FaultArgs {
 }
 
 impl FaultArgs {
+    /// Looks at flags that only make sense together.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`].
+    pub fn validate(&self, given: &Given) -> Result<(), Error> {
+        if given.contains("seed") && self.fault.is_empty() {
+            let message = "--seed chooses what --fault strikes, and there is no --fault";
+            return Err(Error::new(Kind::Usage, message));
+        }
+        Ok(())
+    }
+
     /// What goes wrong.
     #[must_use]
     pub fn plan(&self) -> Plan {

@@ -34,7 +34,7 @@ pub struct ListenArgs {
     /// Pass on what each peer sends to all others
     #[arg(long)]
     pub broadcast: bool,
-    /// Let go of peers when nothing passes for this time [default: never; for datagrams 60s]
+    /// Let go of peers when nothing passes for this time; 0, the default: never, or 60s over udp:
     #[arg(long, value_name = "DUR", value_parser = duration)]
     pub idle_timeout: Option<Duration>,
     /// Give up on peers that do not finish TLS or the PROXY header within this time; 0 for never

@@ -4,15 +4,20 @@ use std::env;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::time::Duration;
 
+use portolan::net::Context;
 use portolan::net::pcap::Capture;
-use portolan::{Error, Kind, redact};
+use portolan::{Error, Kind, Timeouts, redact};
 
 use super::dialer::misfit;
 use super::signals::Signals;
 use crate::args::pcap::PcapArgs;
 use crate::console::Console;
 use crate::exit::Exit;
+
+/// How long the end waits for what is captured to be written, as to a pipe whose reader is slow.
+const LAST: Duration = Duration::from_secs(5);
 
 /// Runs a verb with the capture that its flags ask for, if any, and completes the file however the
 /// verb ends. Should it fail to be written, the console says so, and the verb goes on. Where stdout
@@ -40,9 +45,15 @@ pub(super) async fn captured(
     let exit = verb(Some(capture.clone()), &console).await;
     // Signals from now on: the verb has seen the others.
     let mut signals = Signals::catch()?;
+    let last = Context::new(Timeouts::default()).limited(Some(LAST));
     tokio::select! {
-        finished = capture.finish() => if let Err(error) = finished {
-            console.error(&error, None);
+        finished = last.until_deadline(capture.finish()) => match finished {
+            Some(Ok(())) => {}
+            Some(Err(error)) => _ = console.error(&error, None),
+            None => {
+                let message = "could not complete the capture: its reader does not read on";
+                console.error(&Error::new(Kind::Write, message), None);
+            }
         },
         () = signals.next() => {}
     }

@@ -12,6 +12,7 @@ use portolan::{Error, Event, Kind, Timeouts};
 use serde_json::json;
 
 use super::capture::captured;
+use super::exec::tell_status;
 use super::signals::Signals;
 use super::stdio::Stdio;
 use crate::args::applies::Given;
@@ -54,7 +55,7 @@ async fn connect(
         Connector { args, dialer, stdio, console }.run().await
     };
     tokio::select! {
-        done = connecting => done.map(|()| Exit::DONE),
+        done = connecting => done,
         () = signals.next() => Ok(Exit::from(Kind::Interrupted)),
     }
 }
@@ -68,7 +69,7 @@ struct Connector<'a> {
 }
 
 impl Connector<'_> {
-    async fn run(&self) -> Result<(), Error> {
+    async fn run(&self) -> Result<Exit, Error> {
         let timeouts = self.args.dial.timeouts(None);
         let Some(limit) = timeouts.operation else { return self.connect(timeouts).await };
         let whole = Context::new(timeouts).until_deadline(self.connect(timeouts)).await;
@@ -79,7 +80,7 @@ impl Connector<'_> {
     }
 
     /// Connects until it is enough.
-    async fn connect(&self, timeouts: Timeouts) -> Result<(), Error> {
+    async fn connect(&self, timeouts: Timeouts) -> Result<Exit, Error> {
         let mut failures = 0;
         loop {
             let mut cx = Context::new(timeouts);
@@ -95,15 +96,20 @@ impl Connector<'_> {
                 self.report(*carried, elapsed)?;
             }
             if !self.is_to_reconnect(&ended) {
-                return ended.map(drop);
+                return ended.map(|_| Exit::DONE);
             }
-            if let Err(error) = &ended {
-                self.console.words(&crate::show::error::sentence(error, Some(&self.args.url)));
-            }
+            let exit = match &ended {
+                Ok(_) => Exit::DONE,
+                Err(error) => self.console.error(error, Some(&self.args.url)),
+            };
             failures = if elapsed > GOOD { 1 } else { failures + 1 };
             let pause = self.args.dial.retry().backoff.pause(failures);
             cx.observe(&Event::Retrying(pause));
-            tokio::time::sleep(pause).await;
+            // Where no connection came about, only this shows whether there is input at all.
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.stdio.end() => return Ok(exit),
+            }
         }
     }
 
@@ -132,7 +138,7 @@ impl Connector<'_> {
     async fn execute(&self, exec: &Exec, peer: End, cx: &Context) -> Result<Carried, Error> {
         let Running { stream, process } = exec.start(&self.args.url.endpoint(), None)?;
         let carried = self.carry(Until::Far).join(peer, End::Stream(stream), cx).await;
-        process.end(cx).await;
+        tell_status(exec, process.end(cx).await, self.console);
         let Carried { there, back } = carried?;
         Ok(Carried { there: back, back: there })
     }

@@ -11,6 +11,7 @@ use super::capture::captured;
 use super::connections::Connections;
 use super::descriptors;
 use super::signals::Signals;
+use crate::args::applies::Given;
 use crate::args::lab::{LabArgs, Ports as PortsArg};
 use crate::console::Console;
 use crate::exit::Exit;
@@ -20,7 +21,8 @@ use crate::exit::Exit;
 ///
 /// # Errors
 /// What kept it from starting.
-pub async fn run(args: &LabArgs, console: &Console) -> Result<Exit, Error> {
+pub async fn run(args: &LabArgs, given: &Given, console: &Console) -> Result<Exit, Error> {
+    args.fault.validate(given)?;
     captured(&args.pcap, console, async |capture, console| serve(args, capture, console).await)
         .await
 }
@@ -52,7 +54,7 @@ async fn start(args: &LabArgs, capture: Option<Capture>, console: &Console) -> R
         .ports(ports)
         .faults(args.fault.plan())
         .capture(capture)
-        .observe_with(move |name| Connections::observer(Some(name), &console));
+        .observe_with(move |name| Connections::of_server(Some(name), &console));
     if !args.only.is_empty() {
         builder = builder.only(args.only.clone());
     }

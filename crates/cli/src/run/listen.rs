@@ -15,11 +15,13 @@ use portolan::{Endpoint, Error, Kind, Scheme, Timeouts};
 use tokio_util::sync::CancellationToken;
 
 use super::capture::captured;
+use super::connections::Connections;
+use super::exec::tell_status;
 use super::serve::Entrance;
 use super::signals::Signals;
 use super::stdio::Stdio;
 use super::{descriptors, models};
-use crate::args::applies::Given;
+use crate::args::applies::{Given, misfit};
 use crate::args::listen::{ListenArgs, Model};
 use crate::console::Console;
 use crate::exit::Exit;
@@ -81,7 +83,7 @@ async fn serve(
         served = serving => served?,
         () = signals.second(&end) => {}
     }
-    service.failure().map_or(Ok(Exit::DONE), Err)
+    service.failure().map_or_else(|| Ok(entrance.exit()), Err)
 }
 
 async fn listener(entrance: &Entrance<'_>, service: &Service) -> Result<Listener, Error> {
@@ -96,6 +98,7 @@ async fn listener(entrance: &Entrance<'_>, service: &Service) -> Result<Listener
 /// Looks at flags that only make sense together.
 fn check(args: &ListenArgs, given: &Given) -> Result<(), Error> {
     let refuse = |message: String| Err(Error::new(Kind::Usage, message));
+    args.serve.fault.validate(given)?;
     let is_stdio = !(args.echo || args.broadcast || args.exec.is_some());
     let stdio = ["hex", "crlf", "send-only", "recv-only", "no-shutdown", "datagram-size"];
     if let Some(flag) = stdio.iter().find(|flag| !is_stdio && given.contains(flag)) {
@@ -105,6 +108,10 @@ fn check(args: &ListenArgs, given: &Given) -> Result<(), Error> {
     }
     if is_stdio {
         args.pcap.leave_stdout("the peer")?;
+    }
+    if given.contains("connect-timeout") && args.url.scheme() == Scheme::Udp {
+        let streams = ["tcp", "tls", "unix"];
+        return Err(misfit("connect-timeout", &BTreeSet::from([Scheme::Udp]), &streams));
     }
     let is_threads = args.model == Model::Threads;
     if is_threads && (!args.echo || args.url.scheme() == Scheme::Udp) {
@@ -140,6 +147,7 @@ fn entrance<'a>(
         cert: args.cert.clone().map(|cert| (cert, args.key.clone())),
         capture,
         console,
+        connections: Connections::of_server(None, console),
     }
 }
 
@@ -151,7 +159,7 @@ fn blocking_echo(connection: blocking::Connection, _cx: Context) -> std::io::Res
 #[derive(Clone)]
 enum Service {
     Echo,
-    Exec(Exec),
+    Exec(Exec, Console),
     Broadcast(Broadcast),
     Stdio(Arc<Desk>),
 }
@@ -163,7 +171,7 @@ impl Service {
         }
         if let Some(exec) = &args.exec {
             exec.check()?;
-            return Ok(Self::Exec(exec.clone()));
+            return Ok(Self::Exec(exec.clone(), *console));
         }
         if args.broadcast {
             return Ok(Self::Broadcast(Broadcast::new()));
@@ -192,11 +200,11 @@ impl Service {
                 End::Messages(messages) => messages.echo(cx).await,
                 _ => Ok(()),
             },
-            Self::Exec(exec) => {
+            Self::Exec(exec, console) => {
                 let Running { stream, process } = exec.start(name, local)?;
                 let carry = carry(Until::Far, Framing::Chunks);
                 let carried = carry.join(peer, End::Stream(stream), cx).await;
-                process.end(cx).await;
+                tell_status(exec, process.end(cx).await, console);
                 carried.map(drop)
             }
             Self::Broadcast(crowd) => crowd.take(peer, cx).await,

@@ -6,6 +6,7 @@ pub mod connect;
 mod connections;
 mod descriptors;
 pub mod dialer;
+mod exec;
 pub mod get;
 pub mod http;
 pub mod lab;
@@ -48,7 +49,7 @@ pub fn run(verb: &Verb, given: &Given, console: &Console) -> Result<Exit, Error>
         }
         Verb::Http(args) => block_on(http::run(args, given, console)),
         Verb::Get(args) => block_on(get::run(args, given, console)),
-        Verb::Lab(args) => block_on(lab::run(args, console)),
+        Verb::Lab(args) => block_on(lab::run(args, given, console)),
         Verb::Completions(args) => completions::run(args, console),
         Verb::Man(args) => man::run(args, console),
     }

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use portolan::net::pcap::Capture;
 use portolan::net::{Join, serve_datagrams};
-use portolan::relay::{Carry, End, Header, Relay};
+use portolan::relay::{Carry, End, HeaderVersion, Relay};
 use portolan::{Error, Kind, Scheme};
 use tokio_util::sync::CancellationToken;
 
 use super::capture::captured;
+use super::connections::Connections;
 use super::serve::Entrance;
 use super::signals::Signals;
 use super::{descriptors, models};
@@ -19,7 +20,7 @@ use crate::console::Console;
 use crate::exit::Exit;
 
 /// Relays until a signal, or with `--once` until the first connection has ended; a second signal
-/// does not wait for those that have not.
+/// does not wait for those that have not. What went wrong with that first one is the exit.
 ///
 /// # Errors
 /// What kept it from starting.
@@ -50,6 +51,7 @@ async fn carry(
         cert: None,
         capture,
         console,
+        connections: Connections::of_relay(&args.to, console),
     };
     let end = CancellationToken::new();
     let serving = async {
@@ -64,12 +66,13 @@ async fn carry(
             entrance.announce(&url, false)?;
             models::serve(workers, model(args), relay, end.cancelled()).await?;
         }
-        Ok(Exit::DONE)
+        Ok(())
     };
     tokio::select! {
-        served = serving => served,
-        () = signals.second(&end) => Ok(Exit::DONE),
+        served = serving => served?,
+        () = signals.second(&end) => {}
     }
+    Ok(entrance.exit())
 }
 
 /// TCP is relayed by an event loop on each core: a connection stays on its loop, so that none of its
@@ -91,6 +94,7 @@ fn workers(args: &RelayArgs) -> usize {
 /// Looks at flags that only make sense together.
 fn check(args: &RelayArgs, given: &Given) -> Result<(), Error> {
     let refuse = |message: &str, hint: &str| Err(Error::new(Kind::Usage, message).with_hint(hint));
+    args.serve.fault.validate(given)?;
     if given.contains("timeout") {
         return refuse(
             "--timeout does not apply to relay, which goes on until it is stopped",
@@ -111,8 +115,8 @@ async fn relay(args: &RelayArgs, capture: Option<Capture>) -> Result<Relay, Erro
             let message = "--proxy-protocol can send version 1 or version 2, not both";
             return Err(Error::new(Kind::Usage, message));
         }
-        (true, false) => Some(Header::V1),
-        (false, true) => Some(Header::V2),
+        (true, false) => Some(HeaderVersion::V1),
+        (false, true) => Some(HeaderVersion::V2),
         (false, false) => None,
     };
     let carry = Carry { join: Join { rate: args.rate, ..Join::default() }, ..Carry::default() };

@@ -1,10 +1,11 @@
 //! From the flags of serving to a listener.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use portolan::net::fault::Plan;
 use portolan::net::pcap::Capture;
-use portolan::net::tls::{Identity, Server};
+use portolan::net::tls::{Identity, Pin, Server};
 use portolan::net::{Datagram, Listener, Sessions};
 use portolan::{Error, Kind, Timeouts, Transport, Url};
 use serde_json::json;
@@ -13,6 +14,7 @@ use super::connections::Connections;
 use super::dialer::{identity, misfit};
 use crate::args::serve::{ServeArgs, ServerIdentity};
 use crate::console::Console;
+use crate::exit::Exit;
 
 /// What the flags of serving mean at one place.
 pub(super) struct Entrance<'a> {
@@ -26,6 +28,7 @@ pub(super) struct Entrance<'a> {
     pub(super) cert: Option<(PathBuf, Option<PathBuf>)>,
     pub(super) capture: Option<Capture>,
     pub(super) console: &'a Console,
+    pub(super) connections: Arc<Connections>,
 }
 
 impl Entrance<'_> {
@@ -36,14 +39,20 @@ impl Entrance<'_> {
     pub(super) async fn listen(&self) -> Result<Listener, Error> {
         let plan = self.plan()?;
         let tls = self.tls().await?;
+        let pin = tls.as_ref().and_then(|(_, pin)| *pin);
         let mut listener = Listener::bind(self.url)
             .await?
             .with_capture(self.capture.clone())
             .with_timeouts(self.timeouts)
             .with_access(self.args.access())
-            .with_observer(Connections::observer(None, self.console))
+            .with_observer(self.connections.clone())
             .with_faults(plan)?;
-        if let Some(tls) = tls {
+        if let Some(pin) = pin {
+            self.console.note(&format!(
+                "the certificate is self-signed: clients trust it by --insecure --pin {pin}"
+            ));
+        }
+        if let Some((tls, _)) = tls {
             listener = listener.with_tls(tls);
         }
         if let Some(count) = self.args.max_conns {
@@ -69,10 +78,8 @@ impl Entrance<'_> {
         let mut sessions = Sessions::from(socket)
             .with_access(self.args.access())
             .with_faults(plan)
-            .with_observer(Connections::observer(None, self.console));
-        if let Some(idle) = self.timeouts.idle {
-            sessions = sessions.with_idle(idle);
-        }
+            .with_timeouts(self.timeouts)
+            .with_observer(self.connections.clone());
         if let Some(count) = self.args.max_conns {
             sessions = sessions.with_limit(count);
         }
@@ -117,10 +124,20 @@ impl Entrance<'_> {
         Ok(plan)
     }
 
-    async fn tls(&self) -> Result<Option<Server>, Error> {
+    /// The exit once all has ended: of one connection that was to be served, its own.
+    pub(super) fn exit(&self) -> Exit {
+        match self.connections.last_failure().filter(|_| self.args.once) {
+            Some(failure) => Exit::from(&*failure),
+            None => Exit::DONE,
+        }
+    }
+
+    /// How TLS is spoken, and the pin of a certificate that was made for it.
+    async fn tls(&self) -> Result<Option<(Server, Option<Pin>)>, Error> {
         if self.url.scheme().transport() != Transport::Tls {
             return Ok(None);
         }
+        let mut pin = None;
         let identity = match (self.args.tls.clone(), self.cert.clone()) {
             (Some(ServerIdentity::Files(cert, key)), _) => {
                 let read = move || {
@@ -132,7 +149,11 @@ impl Entrance<'_> {
             (_, Some((cert, key))) => {
                 super::blocking(move || identity(&cert, key.as_deref())).await?
             }
-            (Some(ServerIdentity::SelfSigned) | None, None) => self.self_signed()?,
+            (Some(ServerIdentity::SelfSigned) | None, None) => {
+                let identity = Identity::self_signed(self.url.host())?;
+                pin = identity.chain().first().map(|certificate| certificate.pin);
+                identity
+            }
         };
         let mut server = Server::new(identity);
         if let Some(file) = &self.args.client_ca {
@@ -140,17 +161,6 @@ impl Entrance<'_> {
                 .with_client_ca_file(file)
                 .map_err(|error| misfit(&[("--client-ca", file)], error))?;
         }
-        Ok(Some(server))
-    }
-
-    fn self_signed(&self) -> Result<Identity, Error> {
-        let identity = Identity::self_signed(self.url.host())?;
-        if let [certificate, ..] = &identity.chain()[..] {
-            let pin = certificate.pin;
-            self.console.note(&format!(
-                "the certificate is self-signed: clients trust it by --insecure --pin {pin}"
-            ));
-        }
-        Ok(identity)
+        Ok(Some((server, pin)))
     }
 }

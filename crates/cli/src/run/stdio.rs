@@ -1,5 +1,6 @@
 //! Stdin and stdout as one stream, to be joined to a peer.
 
+use std::future::poll_fn;
 use std::io::{self, IsTerminal};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,26 +34,46 @@ impl Stdio {
     /// Stdin and stdout in the form that the flags ask for.
     pub(super) fn new(args: &StdioArgs, console: &Console) -> Self {
         let form = match args {
-            _ if args.send_only => Form::Nothing,
             _ if console.is_json() => Form::Json,
             _ if args.hex => Form::Hex(Dump::default()),
+            _ if args.send_only => Form::Nothing,
             _ if io::stdout().is_terminal() => Form::Text(Sanitizer::default()),
             _ => Form::Raw,
         };
         let input = Input {
             stdin: tokio::io::stdin(),
             is_read: !args.recv_only,
+            ahead: Vec::new(),
             crlf: args.crlf.then(CrLf::default),
             ends: !args.no_shutdown && !args.recv_only,
             has_ended: false,
         };
-        let output = Output { stdout: tokio::io::stdout(), form, waiting: Vec::new() };
+        let output = Output {
+            stdout: tokio::io::stdout(),
+            form,
+            shows_received: !args.send_only,
+            waiting: Vec::new(),
+        };
         Self(Arc::new(Mutex::new(State { input, output, failure: None })))
     }
 
     /// Whether there is no more input.
     pub(super) fn has_ended(&self) -> bool {
         self.state().input.has_ended
+    }
+
+    /// Waits until there is no more input, for who has nobody to say it to meanwhile. Some input is
+    /// kept, and that there is more cannot be known: then this is never ready.
+    pub(super) async fn end(&self) {
+        poll_fn(|cx| {
+            let input = &mut self.state().input;
+            // What goes wrong with reading goes wrong again for who wants to send.
+            match input.poll_look(cx) {
+                Poll::Ready(Ok(())) if input.has_ended => Poll::Ready(()),
+                _ => Poll::Pending,
+            }
+        })
+        .await;
     }
 
     /// What went wrong here, and not with the peer.
@@ -132,6 +153,8 @@ impl State {
 struct Input {
     stdin: Stdin,
     is_read: bool,
+    /// What was read while nobody was there to hear it.
+    ahead: Vec<u8>,
     crlf: Option<CrLf>,
     /// Whether the peer is told of the end.
     ends: bool,
@@ -139,6 +162,21 @@ struct Input {
 }
 
 impl Input {
+    /// Reads some input ahead, where none has been; ready when there is some, or no more.
+    fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_read {
+            return Poll::Pending;
+        }
+        if self.ahead.is_empty() && !self.has_ended {
+            let mut bytes = [0; PIECE / 8];
+            let mut piece = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut self.stdin).poll_read(cx, &mut piece))?;
+            self.ahead.extend_from_slice(piece.filled());
+            self.has_ended = self.ahead.is_empty();
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Reads into `buffer`, and gives what was read.
     fn poll_read<'a>(
         &mut self,
@@ -148,6 +186,11 @@ impl Input {
         let start = buffer.filled().len();
         if self.is_read && !self.has_ended {
             match &mut self.crlf {
+                None if !self.ahead.is_empty() => {
+                    let count = self.ahead.len().min(buffer.remaining());
+                    buffer.put_slice(&self.ahead[..count]);
+                    self.ahead.drain(..count);
+                }
                 None => {
                     let room = buffer.remaining().min(PIECE);
                     let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(room));
@@ -159,8 +202,11 @@ impl Input {
                     if lines.waiting.is_empty() {
                         let mut bytes = [0; PIECE / 8];
                         let mut piece = ReadBuf::new(&mut bytes);
-                        ready!(Pin::new(&mut self.stdin).poll_read(cx, &mut piece))?;
+                        if self.ahead.is_empty() {
+                            ready!(Pin::new(&mut self.stdin).poll_read(cx, &mut piece))?;
+                        }
                         lines.take(piece.filled());
+                        lines.take(&std::mem::take(&mut self.ahead));
                     }
                     let count = lines.waiting.len().min(buffer.remaining());
                     buffer.put_slice(&lines.waiting[..count]);
@@ -199,6 +245,7 @@ impl CrLf {
 struct Output {
     stdout: Stdout,
     form: Form,
+    shows_received: bool,
     /// What is shown and not yet written.
     waiting: Vec<u8>,
 }
@@ -218,7 +265,7 @@ enum Form {
 
 impl Output {
     fn show(&mut self, direction: Direction, bytes: &[u8]) {
-        if bytes.is_empty() {
+        if bytes.is_empty() || (direction == Direction::Received && !self.shows_received) {
             return;
         }
         match (&mut self.form, direction) {

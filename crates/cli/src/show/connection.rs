@@ -3,6 +3,7 @@
 use portolan::Event;
 use serde_json::{Map, Value, json};
 
+use super::error::sentence;
 use super::millis;
 
 /// The body of a `connection` line about a peer that came, went or was refused; `None` for other
@@ -24,7 +25,7 @@ pub fn json(event: &Event) -> Option<Map<String, Value>> {
                 "bytes_in": bytes_in,
                 "bytes_out": bytes_out,
                 "ms": millis(*elapsed),
-                "error": failure,
+                "error": failure.as_ref().map(|why| sentence(why, None)),
             }),
             via.as_ref(),
         ),

@@ -37,8 +37,14 @@ impl Report {
     /// The object for `error`, which befell `target`.
     #[must_use]
     pub fn new(error: &Error, target: Option<&Url>) -> Self {
+        Self::about(error, target.map(Url::to_string))
+    }
+
+    /// The same, where whom it befell has no URL.
+    #[must_use]
+    pub fn about(error: &Error, target: Option<String>) -> Self {
         Self {
-            target: target.map(Url::to_string),
+            target,
             code: error.kind().exit_code(),
             phase: error.phase().map(|phase| phase.name()),
             kind: error.kind().name(),

@@ -100,8 +100,8 @@ async fn observers_are_told_the_lines_without_secrets() {
         told,
         [
             "> GET /a?b HTTP/1.1",
-            "> cookie: ***",
             "> host: example.org",
+            "> cookie: ***",
             &agent,
             "> accept: */*",
             "> authorization: ***",

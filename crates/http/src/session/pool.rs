@@ -47,7 +47,7 @@ pub(super) struct Place {
 #[derive(Default)]
 struct Kept {
     /// The one used last is the last.
-    idle: Vec<(Client, Instant)>,
+    idle: Vec<(Box<Client>, Instant)>,
     shared: Option<(Client, Instant)>,
     /// Whether the origin is known to have chosen HTTP/1.1.
     is_http1: bool,
@@ -55,7 +55,7 @@ struct Kept {
 
 /// A connection for one exchange. Dropping it closes the connection, unless others share it.
 pub(crate) struct Lease {
-    pub(super) client: Client,
+    pub(super) client: Box<Client>,
     place: Arc<Place>,
     /// Whether it carried an exchange before.
     pub(super) is_reused: bool,
@@ -119,7 +119,7 @@ impl Place {
             None => kept.is_http1 = true,
         }
         drop(kept);
-        Lease { client, place: self.clone(), is_reused: false }
+        Lease { client: Box::new(client), place: self.clone(), is_reused: false }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -128,10 +128,10 @@ impl Place {
 }
 
 impl Kept {
-    fn take(&mut self) -> Option<Client> {
+    fn take(&mut self) -> Option<Box<Client>> {
         if let Some((shared, since)) = &mut self.shared {
             *since = now();
-            return shared.share();
+            return shared.share().map(Box::new);
         }
         self.close_idle(now());
         self.idle.pop().map(|(client, _)| client)

@@ -81,7 +81,7 @@ impl<H: Handler> Threads<H> {
 impl<H: Handler> crate::Handler for Threads<H> {
     async fn handle(&self, connection: crate::Connection, cx: Context) -> Result<(), Error> {
         let connection = Connection::from_async(connection, &cx)?;
-        let ends = Ends(connection.stream.socket());
+        let hang_up = HangUp(connection.stream.socket());
         let (ended, mut end) = oneshot::channel();
         let (handler, its_cx) = (self.0.clone(), cx.clone());
         spawn("connection", move || {
@@ -91,7 +91,7 @@ impl<H: Handler> crate::Handler for Threads<H> {
         let ended = tokio::select! {
             ended = &mut end => ended,
             () = cx.stopping() => {
-                ends.shutdown(Shutdown::Read);
+                hang_up.shutdown(Shutdown::Read);
                 end.await
             }
         };
@@ -104,9 +104,9 @@ impl<H: Handler> crate::Handler for Threads<H> {
 
 /// The socket of a connection that a thread handles. Who stops waiting for the thread drops this,
 /// and so wakes it: its reads and writes have come to an end.
-struct Ends(Weak<Socket>);
+struct HangUp(Weak<Socket>);
 
-impl Ends {
+impl HangUp {
     fn shutdown(&self, how: Shutdown) {
         if let Some(socket) = self.0.upgrade() {
             // A socket that has ended by itself is what is wanted.
@@ -115,7 +115,7 @@ impl Ends {
     }
 }
 
-impl Drop for Ends {
+impl Drop for HangUp {
     fn drop(&mut self) {
         self.shutdown(Shutdown::Both);
     }

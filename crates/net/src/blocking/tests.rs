@@ -70,7 +70,7 @@ impl Observer for Seen {
 fn closed(events: &Receiver<Event>) -> (Option<String>, u64, u64) {
     loop {
         if let Event::Closed { bytes_in, bytes_out, failure, .. } = events.recv().unwrap() {
-            return (failure, bytes_in, bytes_out);
+            return (failure.map(|why| format!("{why:#}")), bytes_in, bytes_out);
         }
     }
 }

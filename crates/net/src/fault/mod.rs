@@ -29,6 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use self::datagram::{DatagramFaults, Fate, Outbox};
 pub use self::grammar::{Fault, FaultError, Reply};
@@ -48,13 +49,15 @@ pub struct Plan {
     /// Each with its number in the plan as it was made: the salt of its choices.
     faults: Arc<[(u64, Fault)]>,
     seed: u64,
+    /// What was written to streams that are gone, and is still under way.
+    under_way: TaskTracker,
 }
 
 impl Plan {
     /// A plan of these faults.
     #[must_use]
     pub fn new(faults: Vec<Fault>, seed: u64) -> Self {
-        Self { faults: (0..).zip(faults).collect(), seed }
+        Self { faults: (0..).zip(faults).collect(), seed, ..Self::default() }
     }
 
     /// Whether nothing goes wrong.
@@ -84,7 +87,7 @@ impl Plan {
     pub fn for_server(&self, name: &str) -> Self {
         let is_struck = |fault: &Fault| fault.server().is_none_or(|server| server == name);
         let faults = self.faults.iter().filter(|(_, fault)| is_struck(fault));
-        Self { faults: faults.cloned().collect(), seed: self.seed }
+        Self { faults: faults.cloned().collect(), ..self.clone() }
     }
 
     /// Whether every connection is refused: then the server does not listen at all.
@@ -100,7 +103,13 @@ impl Plan {
     /// looked at: see [`for_server`](Self::for_server).
     #[must_use]
     pub fn connection(&self, number: u64) -> Faults {
-        let mut faults = Faults { seed: mix(self.seed, number), ..Faults::default() };
+        let mut faults = Faults {
+            seed: mix(self.seed, number),
+            effects: Effects::default(),
+            events: Vec::new(),
+            reset: CancellationToken::new(),
+            under_way: self.under_way.clone(),
+        };
         for (salt, fault) in self.faults.iter() {
             let place = &fault.place;
             let is_chosen = place.connections.as_ref().is_none_or(|range| range.contains(&number));
@@ -116,6 +125,12 @@ impl Plan {
         }
         faults
     }
+
+    /// Waits until all is delivered that was written to streams which are gone.
+    pub(crate) async fn delivered(&self) {
+        self.under_way.close();
+        self.under_way.wait().await;
+    }
 }
 
 /// What befalls one connection. A clone is the same connection: it shares the count of events.
@@ -129,6 +144,7 @@ pub struct Faults {
     events: Vec<Arc<EventFault>>,
     /// Tells the stream that an event resets it.
     reset: CancellationToken,
+    under_way: TaskTracker,
 }
 
 /// What befalls a connection when it is accepted.
@@ -164,8 +180,7 @@ impl Faults {
             return stream;
         }
         let tap = stream.tap().cloned();
-        let faulty = FaultyStream::new(stream, &self.effects, self.seed, self.reset.clone());
-        Stream::boxed(faulty).over(tap)
+        Stream::boxed(FaultyStream::new(stream, self)).over(tap)
     }
 
     /// What befalls each datagram that is sent to this peer.

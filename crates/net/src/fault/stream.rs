@@ -11,9 +11,10 @@ use bytes::{Buf, BytesMut};
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::task::TaskTracker;
 
-use super::{Delay, Effects, End, EndKind, Share, mix};
+use super::{Delay, Effects, End, EndKind, Faults, Share, mix};
 use crate::Stream;
 
 /// The most bytes that are under way; more wait in the writer's hands.
@@ -33,17 +34,19 @@ pub(super) struct FaultyStream {
     ended: Option<EndKind>,
     timer: Pin<Box<Sleep>>,
     reset: Pin<Box<WaitForCancellationFutureOwned>>,
-    ends: Arc<Ends>,
+    wakers: Arc<Wakers>,
+    /// Where what is under way is kept when this is dropped.
+    under_way: TaskTracker,
 }
 
 /// The two who may wait: both move the pipe on, so what the pipe waits for wakes both.
 #[derive(Default)]
-struct Ends {
+struct Wakers {
     reader: AtomicWaker,
     writer: AtomicWaker,
 }
 
-impl Wake for Ends {
+impl Wake for Wakers {
     fn wake(self: Arc<Self>) {
         self.reader.wake();
         self.writer.wake();
@@ -51,27 +54,23 @@ impl Wake for Ends {
 }
 
 impl FaultyStream {
-    pub(super) fn new(
-        stream: Stream,
-        effects: &Effects,
-        seed: u64,
-        reset: CancellationToken,
-    ) -> Self {
+    pub(super) fn new(stream: Stream, faults: &Faults) -> Self {
         Self {
             inner: Some(stream),
-            pipe: Pipe::new(effects, seed),
-            end: effects.end,
+            pipe: Pipe::new(&faults.effects, faults.seed),
+            end: faults.effects.end,
             ended: None,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
-            reset: Box::pin(reset.cancelled_owned()),
-            ends: Arc::default(),
+            reset: Box::pin(faults.reset.clone().cancelled_owned()),
+            wakers: Arc::default(),
+            under_way: faults.under_way.clone(),
         }
     }
 
     /// Delivers what is due and ends the connection where that is planned. Ready once nothing is
     /// under way.
     fn poll_deliver(&mut self) -> Poll<io::Result<()>> {
-        let waker = Waker::from(self.ends.clone());
+        let waker = Waker::from(self.wakers.clone());
         let cx = &mut Context::from_waker(&waker);
         if self.reset.as_mut().poll(cx).is_ready() {
             self.abort();
@@ -132,7 +131,7 @@ impl AsyncRead for FaultyStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.ends.reader.register(cx.waker());
+        self.wakers.reader.register(cx.waker());
         if let Poll::Ready(Err(error)) = self.poll_deliver() {
             return Poll::Ready(Err(error));
         }
@@ -151,7 +150,7 @@ impl AsyncWrite for FaultyStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.ends.writer.register(cx.waker());
+        self.wakers.writer.register(cx.waker());
         if let Poll::Ready(Err(error)) = self.poll_deliver() {
             return Poll::Ready(Err(error));
         }
@@ -175,18 +174,18 @@ impl AsyncWrite for FaultyStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.ends.writer.register(cx.waker());
+        self.wakers.writer.register(cx.waker());
         ready!(self.poll_deliver())?;
         match self.live() {
             Ok(inner) => inner.poll_flush(cx),
-            Err(EndKind::Close) => Poll::Ready(Ok(())),
+            // Before a stall all that was taken in was delivered.
+            Err(EndKind::Close | EndKind::Stall) => Poll::Ready(Ok(())),
             Err(EndKind::Reset) => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-            Err(EndKind::Stall) => Poll::Pending,
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.ends.writer.register(cx.waker());
+        self.wakers.writer.register(cx.waker());
         ready!(self.poll_deliver())?;
         match self.live() {
             Ok(inner) => inner.poll_shutdown(cx),
@@ -203,7 +202,7 @@ impl Drop for FaultyStream {
         let pipe = std::mem::take(&mut self.pipe);
         let runtime = tokio::runtime::Handle::try_current();
         if let (Some(_), Ok(runtime)) = (pipe.due(), runtime) {
-            runtime.spawn(deliver(pipe, inner, self.end));
+            self.under_way.spawn_on(deliver(pipe, inner, self.end), &runtime);
         }
     }
 }

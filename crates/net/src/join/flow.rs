@@ -34,6 +34,8 @@ pub(super) struct Flow {
     is_big: bool,
     is_flushed: bool,
     has_ended: bool,
+    /// Why the source broke, until the sink has what came before.
+    broken: Option<io::Error>,
     /// Whether the end came without TLS's goodbye.
     is_cut: bool,
     pace: Option<Box<Pace>>,
@@ -70,6 +72,7 @@ impl Flow {
             is_big: false,
             is_flushed: true,
             has_ended: false,
+            broken: None,
             is_cut: false,
             pace: rate.map(|rate| Box::new(Pace::new(rate, now()))),
             paused_until: None,
@@ -81,9 +84,9 @@ impl Flow {
         self.carried
     }
 
-    /// Whether something was read that has yet to be written.
+    /// Whether something was read that has yet to be written, or to leave the sink's own buffer.
     pub(super) const fn holds(&self) -> bool {
-        !matches!(self.held, Held::Nothing)
+        !matches!(self.held, Held::Nothing) || !self.is_flushed
     }
 
     /// Whether the source has said all.
@@ -102,28 +105,52 @@ impl Flow {
         self.paused_until
     }
 
-    /// Moves what can be moved now. Ready once the source has said all, and the sink knows it.
+    /// Moves what can be moved now. Ready once the source has said all, and the sink knows it; or
+    /// has broken, and the sink has what came before. On the last way a socket learns the end by its
+    /// close, which follows at once.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         streams: &mut [Stream],
+        is_last: bool,
     ) -> Poll<Result<(), Break>> {
         let to = self.to;
         let broken = |stream| move |cause| Break { stream, cause };
         loop {
             ready!(self.poll_deliver(cx, &mut streams[to])).map_err(broken(to))?;
             if self.has_ended {
+                ready!(self.poll_flush(cx, &mut streams[to])).map_err(broken(to))?;
+                if is_last && streams[to].raw().is_some() {
+                    return Poll::Ready(Ok(()));
+                }
                 return poll_shutdown(cx, &mut streams[to]).map_err(broken(to));
             }
-            if self.poll_take(cx, streams)?.is_pending() {
-                // Nothing more comes now: what a stream kept back for company must go.
-                if !self.is_flushed {
-                    let flushed = Pin::new(&mut streams[to]).poll_flush(cx);
-                    self.is_flushed = flushed.map_err(broken(to))?.is_ready();
+            if self.broken.is_some() {
+                // The first break is the one that counts.
+                let _ = ready!(self.poll_flush(cx, &mut streams[to]));
+                return Poll::Ready(
+                    self.broken.take().map_or(Ok(()), |it| Err(broken(self.from)(it))),
+                );
+            }
+            match self.poll_take(cx, streams) {
+                Ok(Poll::Ready(())) => {}
+                Ok(Poll::Pending) => {
+                    // Nothing more comes now: what a stream kept back for company must go.
+                    let _ = self.poll_flush(cx, &mut streams[to]).map_err(broken(to))?;
+                    return Poll::Pending;
                 }
-                return Poll::Pending;
+                Err(end) if end.stream == self.from => self.broken = Some(end.cause),
+                Err(end) => return Poll::Ready(Err(end)),
             }
         }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>, sink: &mut Stream) -> Poll<io::Result<()>> {
+        if !self.is_flushed {
+            ready!(Pin::new(sink).poll_flush(cx))?;
+            self.is_flushed = true;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Writes what is held.
@@ -171,6 +198,10 @@ impl Flow {
         };
         self.paused_until = None;
         let read = match self.poll_read(cx, streams, limit) {
+            // A Unix peer that has not read all before it closed; what it said has come.
+            Err(broken) if is_reset(&broken.cause) && streams[self.from].is_unix() => {
+                Poll::Ready(0)
+            }
             // Many programs half-close TLS by half-closing TCP, and wait for an answer.
             Err(broken) if broken.cause.kind() == io::ErrorKind::UnexpectedEof => {
                 self.is_cut = true;
@@ -270,6 +301,10 @@ impl Flow {
         }
         Ok(Poll::Ready(bytes.len()))
     }
+}
+
+fn is_reset(cause: &io::Error) -> bool {
+    cause.kind() == io::ErrorKind::ConnectionReset
 }
 
 fn lift<T>(polled: Poll<io::Result<T>>) -> io::Result<Poll<T>> {

@@ -110,7 +110,10 @@ impl<const N: usize> Joined<N> {
             if self.has_finished[way] {
                 continue;
             }
-            if let Poll::Ready(ended) = self.flows[way].poll(task, &mut self.streams) {
+            // A socket that is closed with bytes unread is reset: all others must have said all.
+            let is_last = (0..N).all(|other| other == way || self.has_said_all(other));
+            let is_last = is_last && self.has_finished.iter().filter(|over| !**over).count() == 1;
+            if let Poll::Ready(ended) = self.flows[way].poll(task, &mut self.streams, is_last) {
                 self.has_finished[way] = true;
                 if self.broken.is_none() {
                     self.broken = ended.err();
@@ -134,7 +137,8 @@ impl<const N: usize> Joined<N> {
     fn verdict(&mut self) -> Option<Result<(), Failure>> {
         // A flow that had to yield may have more to move.
         if !self.is_under_way() && coop::has_budget_remaining() {
-            if let Some(broken) = self.broken.take() {
+            let is_to_be_heard_out = self.broken.as_ref().is_some_and(|it| self.may_say_more(it));
+            if let Some(broken) = self.broken.take_if(|_| !is_to_be_heard_out) {
                 let is_closed = self.has_said_all(broken.stream)
                     || broken.cause.kind() == io::ErrorKind::BrokenPipe;
                 return Some(if is_closed { self.end() } else { Err(Failure::Broken(broken)) });
@@ -164,13 +168,21 @@ impl<const N: usize> Joined<N> {
         [quiet, idle, paused, self.over_at].into_iter().flatten().min()
     }
 
-    /// Whether bytes were read that have yet to be written, or are held up by the pace.
+    /// Whether bytes were read that have yet to be delivered, or are held up by the pace.
     fn is_under_way(&self) -> bool {
         self.unfinished().any(|flow| flow.holds() || flow.paused_until().is_some())
     }
 
     fn unfinished(&self) -> impl Iterator<Item = &Flow> {
         self.flows.iter().zip(self.has_finished).filter(|(_, over)| !over).map(|(flow, _)| flow)
+    }
+
+    /// Whether an end that takes no more is a socket that may have said something before, and is
+    /// going to say that this was all.
+    fn may_say_more(&self, broken: &Break) -> bool {
+        broken.cause.kind() == io::ErrorKind::BrokenPipe
+            && !self.has_finished[broken.stream]
+            && self.streams[broken.stream].raw().is_some()
     }
 
     /// Whether the peer of this stream has half-closed.

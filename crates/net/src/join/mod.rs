@@ -19,6 +19,7 @@ use portolan_core::{Error, Kind};
 
 use self::flow::Break;
 use self::joined::{Failure, Joined};
+pub use self::pace::Pace;
 use crate::tls::refusal_of;
 use crate::{Context, Stream};
 

@@ -7,7 +7,7 @@ const PIECES_A_SECOND: u64 = 20;
 
 /// A limit of bytes a second, kept in small pieces. It never waits: who asks waits.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub struct Pace {
     rate: u64,
     /// What may pass without waiting.
     allowed: u64,
@@ -17,13 +17,17 @@ pub(super) struct Pace {
 
 impl Pace {
     /// At most `rate` bytes a second, and never less than one.
-    pub(super) fn new(rate: u64, now: Instant) -> Self {
+    #[must_use]
+    pub fn new(rate: u64, now: Instant) -> Self {
         let rate = rate.max(1);
         Self { rate, allowed: piece(rate), earned_at: now }
     }
 
-    /// How many bytes may pass now, or when the next ones may.
-    pub(super) fn allow(&mut self, now: Instant) -> Result<usize, Instant> {
+    /// How many bytes may pass now; at least one.
+    ///
+    /// # Errors
+    /// When the next ones may, where none may now.
+    pub fn allow(&mut self, now: Instant) -> Result<usize, Instant> {
         if self.allowed == 0 {
             let due = self.earned_at + self.time_of(piece(self.rate));
             if now < due {
@@ -34,9 +38,15 @@ impl Pace {
         Ok(usize::try_from(self.allowed).unwrap_or(usize::MAX))
     }
 
-    /// So many bytes have passed.
-    pub(super) fn spend(&mut self, bytes: usize) {
-        self.allowed = self.allowed.saturating_sub(bytes as u64);
+    /// So many bytes have passed. Where they are more than might, as a whole message may be, the
+    /// next ones wait for longer.
+    pub fn spend(&mut self, bytes: usize) {
+        let bytes = bytes as u64;
+        let excess = bytes.saturating_sub(self.allowed);
+        self.allowed -= bytes - excess;
+        if excess > 0 {
+            self.earned_at += self.time_of(excess);
+        }
     }
 
     /// Who was late by a piece may catch up, but not by more.
@@ -101,6 +111,15 @@ mod tests {
         let second = Duration::from_secs(1);
         assert_eq!(pass(1_000_000, second, 4096, Duration::ZERO).1, 20);
         assert_eq!(pass(3, second, 4096, Duration::ZERO), (3, 3));
+    }
+
+    #[test]
+    fn what_passes_whole_is_paid_for_later() {
+        let start = crate::now();
+        let mut pace = Pace::new(1000, start);
+        pace.spend(3000);
+        let due = pace.allow(start).unwrap_err() - start;
+        assert_eq!(due.as_secs(), 3, "{due:?}");
     }
 
     proptest! {

@@ -1,16 +1,19 @@
 //! Real sockets on loopback, Unix pairs, TLS, and streams in memory.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
 
 use portolan_core::{Host, Timeouts};
 use proptest::prelude::*;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::splice::Pipe;
 use super::*;
+use crate::fault::Plan;
 use crate::tls::{self, Identity, Tls, danger};
 use crate::{Meter, now};
 
@@ -277,6 +280,94 @@ async fn what_was_accepted_is_delivered_when_the_server_stops() {
     token.cancel();
     assert_eq!(receive(&mut far).await.len(), sent);
     assert_eq!(join.await.unwrap().unwrap().there, sent as u64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_fault_holds_back_is_delivered_when_the_server_stops() {
+    let token = CancellationToken::new();
+    let cx = quiet().with_stopping(token.clone());
+    let (near, mut client) = Sort::Memory.open().await;
+    let (far, mut target) = Sort::Memory.open().await;
+    let faults = Plan::new(vec!["latency=3s".parse().unwrap()], 0).connection(1);
+    let join = tokio::spawn(async move {
+        join(faults.wrap(near), far, Join::default(), &cx).await.map(|_| now())
+    });
+    let started = now();
+    target.write_all(b"ahoy").await.unwrap();
+    token.cancel();
+    assert_eq!(receive(&mut client).await, b"ahoy");
+    let elapsed = join.await.unwrap().unwrap() - started;
+    assert!((3000..3300).contains(&elapsed.as_millis()), "{elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stalled_stream_holds_nothing_back() {
+    let token = CancellationToken::new();
+    let cx = quiet().with_stopping(token.clone());
+    let (near, mut client) = Sort::Memory.open().await;
+    let (far, mut target) = Sort::Memory.open().await;
+    let faults = Plan::new(vec!["cut=4,stall".parse().unwrap()], 0).connection(1);
+    let join =
+        tokio::spawn(async move { join(faults.wrap(near), far, Join::default(), &cx).await });
+    target.write_all(b"ahoy").await.unwrap();
+    client.read_exact(&mut [0; 4]).await.unwrap();
+    let started = now();
+    token.cancel();
+    join.await.unwrap().unwrap();
+    assert_eq!((now() - started).as_millis(), 200);
+}
+
+/// A sink that keeps what is written until it is flushed, and is slow at that.
+struct Slow {
+    kept: Vec<u8>,
+    out: tokio::sync::mpsc::UnboundedSender<Vec<u8>>,
+    pause: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl AsyncRead for Slow {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _cx: &mut task::Context<'_>,
+        _buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Slow {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _cx: &mut task::Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.kept.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        std::task::ready!(self.pause.as_mut().poll(cx));
+        let kept = std::mem::take(&mut self.kept);
+        let _ = self.out.send(kept);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_said_before_a_reset_gets_through_a_slow_sink() {
+    let (out, mut written) = tokio::sync::mpsc::unbounded_channel();
+    let pause = Box::pin(tokio::time::sleep(Duration::from_secs(1)));
+    let near = Stream::boxed(Slow { kept: Vec::new(), out, pause });
+    let (far, mut peer) = Sort::Tcp.open().await;
+    let join = tokio::spawn(async move { join(near, far, Join::default(), &quiet()).await });
+    peer.write_all(b"ahoy").await.unwrap();
+    tokio::task::yield_now().await;
+    peer.abort();
+    assert_eq!(join.await.unwrap().unwrap_err().kind(), Kind::Lost);
+    assert_eq!(written.recv().await.unwrap(), b"ahoy");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portolan_core::{Endpoint, Error, Event, Phase, Refusal};
+use portolan_core::{Endpoint, Error, Event, Kind, Phase, Refusal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -21,6 +21,7 @@ pub struct Incoming {
     pub(super) stream: Stream,
     pub(super) peer: Endpoint,
     pub(super) via: Option<Endpoint>,
+    pub(super) destination: Option<Endpoint>,
     pub(super) local: Option<SocketAddr>,
     pub(super) accepted: Instant,
     pub(super) meter: Arc<Meter>,
@@ -42,10 +43,6 @@ impl Incoming {
     }
 
     /// The proxy, once its header was read.
-    pub(crate) const fn is_refused(&self) -> bool {
-        self.refusal.is_some()
-    }
-
     pub(crate) const fn via(&self) -> Option<&Endpoint> {
         self.via.as_ref()
     }
@@ -65,7 +62,7 @@ impl Incoming {
     /// [`Event::Refused`], and this is false.
     ///
     /// # Errors
-    /// As for [`ProxyHeader::read`], and [`Kind::Timeout`](portolan_core::Kind::Timeout).
+    /// As for [`ProxyHeader::read`], and [`Kind::Timeout`].
     pub(crate) async fn admit(&mut self, cx: &Context) -> Result<bool, Error> {
         // Boxed, because it is rare: the futures of all connections hold the room for it.
         if self.refusal.is_none()
@@ -86,7 +83,13 @@ impl Incoming {
     /// Reads for whom the proxy connects.
     async fn identify(&mut self, cx: &Context) -> Result<(), Error> {
         let cx = self.connecting(cx);
-        let header = cx.within(Phase::PROXY, ProxyHeader::read(&mut self.stream)).await?;
+        let read = cx.within(Phase::PROXY, ProxyHeader::read(&mut self.stream)).await;
+        let header = read.map_err(|error| {
+            let peer = &self.peer;
+            say_silence(error, format!("could not read the PROXY header of {peer}"), NO_HEADER)
+                .with_endpoint(peer)
+        })?;
+        self.destination = header.destination().cloned();
         if let Some(source) = header.source() {
             self.via = Some(std::mem::replace(&mut self.peer, source.clone()));
         }
@@ -109,9 +112,9 @@ impl Incoming {
     /// for connecting. `None` means that the peer was refused or that a fault ended it.
     ///
     /// # Errors
-    /// [`Kind::Protocol`](portolan_core::Kind::Protocol) without the PROXY header that must be
-    /// there, [`Kind::Tls`](portolan_core::Kind::Tls),
-    /// [`Kind::Timeout`](portolan_core::Kind::Timeout).
+    /// [`Kind::Protocol`] without the PROXY header that must be
+    /// there, [`Kind::Tls`],
+    /// [`Kind::Timeout`].
     pub async fn establish(mut self, cx: &Context) -> Result<Option<Connection>, Error> {
         if !self.admit(cx).await? {
             return Ok(None);
@@ -131,9 +134,15 @@ impl Incoming {
         let mut stream = self.faults.wrap(self.stream);
         let mut info = Info::new(self.peer);
         info.via = self.via;
+        info.destination = self.destination;
         info.local = self.local;
         if let (Some(server), Some(cx)) = (&self.tls, &connecting) {
-            let (secured, facts) = Box::pin(server.accept(stream, cx)).await?;
+            let accepted = Box::pin(server.accept(stream, cx)).await;
+            let (secured, facts) = accepted.map_err(|error| {
+                let peer = &info.peer;
+                say_silence(error, format!("could not set up TLS with {peer}"), NO_HANDSHAKE)
+                    .with_endpoint(peer)
+            })?;
             stream = secured;
             info.tls = Some(facts);
         }
@@ -150,6 +159,20 @@ impl Incoming {
 impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Incoming").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+/// What to do about a client that is silent where it must speak.
+const NO_HEADER: &str = "it connected and sent no whole header: is it a proxy that sends one?";
+const NO_HANDSHAKE: &str = "it connected and did not finish the handshake: does it speak TLS?";
+
+/// Says of what timed out what was being done, and what to do about it.
+fn say_silence(error: Error, message: String, hint: &str) -> Error {
+    match (error.kind(), error.phase()) {
+        (Kind::Timeout, Some(phase)) => {
+            Error::new(Kind::Timeout, message).with_phase(phase).with_hint(hint).with_source(error)
+        }
+        _ => error,
     }
 }
 

@@ -1,5 +1,4 @@
 use std::sync::Mutex;
-use std::time::Instant;
 
 use portolan_core::{Host, Transport};
 use tokio::sync::{mpsc, oneshot};
@@ -87,7 +86,7 @@ impl Observer for Log {
         let line = match event {
             Event::Opened { .. } => "+".to_owned(),
             Event::Closed { bytes_in, bytes_out, failure, .. } => {
-                let failure = failure.clone().unwrap_or_default();
+                let failure = failure.as_ref().map(|why| format!("{why:#}")).unwrap_or_default();
                 format!("- {bytes_in} {bytes_out} {failure}").trim_end().to_owned()
             }
             Event::Refused { reason, .. } => format!("! {reason}"),
@@ -312,6 +311,19 @@ async fn who_is_not_permitted_is_not_heard() {
     let server = Running::start(|it| it.with_observer(log).with_access(access), echo).await;
     Client::of(&server).await.say("ahoy").await;
     assert_eq!(events.recv().await.unwrap(), "! not allowed to connect");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_those_who_are_denied_is_told_now_and_then() {
+    let (log, mut events) = log();
+    let sessions = defaults(Sessions::from(bind().await)).with_observer(log);
+    let mut server = Server::new(sessions, echo);
+    for _ in 0..3 {
+        (0..1000).for_each(|_| server.refuse(Endpoint::unix("/peer")));
+        tokio::time::advance(REFUSALS).await;
+    }
+    let told = std::iter::from_fn(|| events.try_recv().ok()).count();
+    assert_eq!(told, 3);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use portolan_core::Url;
 use portolan_http::Server;
 use portolan_net::Listener;
@@ -57,6 +57,8 @@ struct Script {
     faults: VecDeque<Fault>,
     ranges: Vec<Option<String>>,
     knows_ranges: bool,
+    knows_if_range: bool,
+    disposition: Option<&'static str>,
     has_validator: bool,
     changes_after_cut: bool,
     barrier: Option<Arc<Barrier>>,
@@ -71,6 +73,8 @@ impl Site {
             faults: VecDeque::new(),
             ranges: Vec::new(),
             knows_ranges: true,
+            knows_if_range: true,
+            disposition: None,
             has_validator: true,
             changes_after_cut: false,
             barrier: None,
@@ -117,6 +121,15 @@ impl Site {
         self.script().knows_ranges = false;
     }
 
+    pub(crate) fn forget_if_range(&self) {
+        self.script().knows_if_range = false;
+    }
+
+    /// Names the file so by `Content-Disposition`.
+    pub(crate) fn name(&self, disposition: &'static str) {
+        self.script().disposition = Some(disposition);
+    }
+
     pub(crate) fn forget_validator(&self) {
         self.script().has_validator = false;
     }
@@ -138,13 +151,14 @@ impl Site {
 
 async fn serve(State(state): State<Arc<Mutex<Script>>>, headers: HeaderMap) -> Response {
     let text = |name| headers.get(name).map(|value: &http::HeaderValue| value.to_str().unwrap());
-    let (barrier, fault, version, first, has_validator) = {
+    let (barrier, fault, version, first, fields) = {
         let mut script = state.lock().unwrap();
         script.running += 1;
         script.most = script.most.max(script.running);
         let asked = text(header::RANGE).map(str::to_owned);
         script.ranges.push(asked.clone());
-        let is_same = text(header::IF_RANGE) == Some(&tag(script.version));
+        let is_same =
+            !script.knows_if_range || text(header::IF_RANGE) == Some(&tag(script.version));
         let first = asked.filter(|_| script.knows_ranges && is_same);
         let first = first.map(|range| range[6..range.len() - 1].parse::<usize>().unwrap());
         let fault = script.faults.pop_front();
@@ -152,13 +166,16 @@ async fn serve(State(state): State<Arc<Mutex<Script>>>, headers: HeaderMap) -> R
         if script.changes_after_cut && matches!(fault, Some(Fault::Cut(_))) {
             script.version += 1;
         }
-        (script.barrier.clone(), fault, version, first, script.has_validator)
+        let tag = script.has_validator.then(|| (header::ETAG, tag(version)));
+        let named = |text: &str| (header::CONTENT_DISPOSITION, text.to_owned());
+        let fields: Vec<_> = tag.into_iter().chain(script.disposition.map(named)).collect();
+        (script.barrier.clone(), fault, version, first, fields)
     };
     if let Some(barrier) = barrier {
         barrier.wait().await;
     }
     state.lock().unwrap().running -= 1;
-    respond(&content(version), first, has_validator.then(|| tag(version)), fault)
+    respond(&content(version), first, fields, fault)
 }
 
 fn tag(version: u8) -> String {
@@ -168,12 +185,12 @@ fn tag(version: u8) -> String {
 fn respond(
     whole: &[u8],
     first: Option<usize>,
-    tag: Option<String>,
+    fields: Vec<(HeaderName, String)>,
     fault: Option<Fault>,
 ) -> Response {
     let mut response = Response::builder();
-    if let Some(tag) = tag {
-        response = response.header(header::ETAG, tag);
+    for (name, value) in fields {
+        response = response.header(name, value);
     }
     if first.is_some_and(|first| first >= whole.len()) {
         let range = format!("bytes */{}", whole.len());
