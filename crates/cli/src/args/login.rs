@@ -40,13 +40,12 @@ impl LoginArgs {
     /// # Errors
     /// [`Kind::Usage`].
     pub fn validate(&self, url: &Url, has_session: bool) -> Result<(), Error> {
-        let login = self;
         let refused = |message: &str| Err(Error::new(Kind::Usage, message));
-        let is_bearer = login.auth == Some(AuthScheme::Bearer);
-        let has_netrc = login.reads_netrc();
-        let is_named = login.user.is_some() || url.user().is_some() || has_netrc;
-        match login {
-            _ if is_bearer && login.user.is_some() && login.password_env.is_some() => {
+        let is_bearer = self.auth == Some(AuthScheme::Bearer);
+        let has_netrc = self.reads_netrc();
+        let is_named = self.user.is_some() || url.user().is_some() || has_netrc;
+        match self {
+            _ if is_bearer && self.user.is_some() && self.password_env.is_some() => {
                 refused("there are two tokens: --user and --password-env")
             }
             Self { user: Some(user), password_env: Some(_), .. } if user.0.contains(':') => {

@@ -224,6 +224,7 @@ impl<'a> Exchange<'a> {
             url: &request.url,
             fields: fields(&session.fields(request)?),
             payload: &self.payload,
+            bytes: request.body.as_bytes().unwrap_or_default(),
             digest: self.login.as_ref().and_then(Login::digest),
         };
         let command = curl::command(self.args, &sent)?;

@@ -28,3 +28,4 @@ mod socat;
 mod support;
 mod talk;
 mod tls;
+mod web;

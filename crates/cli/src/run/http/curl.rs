@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
 use portolan::{Error, Kind, Url};
 
 use super::payload::{Content, Part, Payload};
@@ -20,6 +21,8 @@ pub(super) struct Sent<'a> {
     pub(super) fields: Vec<(String, String)>,
     /// The body.
     pub(super) payload: &'a Payload,
+    /// The body, where it is in memory.
+    pub(super) bytes: Bytes,
     /// Name and password for digest, which has no field of its own before it is asked for.
     pub(super) digest: Option<String>,
 }
@@ -32,7 +35,7 @@ pub(super) fn command(args: &HttpArgs, sent: &Sent<'_>) -> Result<String, Error>
     let mut words = Words(vec!["curl".to_owned()]);
     words.method(sent);
     words.fields(sent);
-    words.body(sent.payload);
+    words.body(sent);
     if let Some(digest) = &sent.digest {
         words.flag("--digest");
         words.value("--user", digest);
@@ -101,18 +104,13 @@ impl Words {
         }
     }
 
-    fn body(&mut self, payload: &Payload) {
-        match payload {
+    fn body(&mut self, sent: &Sent<'_>) {
+        match sent.payload {
             Payload::None => {}
-            Payload::Bytes(bytes, _) => match std::str::from_utf8(bytes) {
+            Payload::Bytes(..) | Payload::Form(_) => match std::str::from_utf8(&sent.bytes) {
                 Ok(text) if !text.contains('\0') => self.value("--data-raw", text),
                 _ => self.value("--data-binary", "@-"),
             },
-            Payload::Form(pairs) => {
-                for (name, value) in pairs {
-                    self.value("--data-urlencode", format!("{}={value}", encoded(name)));
-                }
-            }
             Payload::Multipart(_, parts) => parts.iter().for_each(|part| self.part(part)),
             Payload::File(file, _) => self.value("--data-binary", format!("@{}", file.display())),
             Payload::Pipe(..) | Payload::Stdin(_) => self.value("--data-binary", "@-"),
@@ -211,11 +209,4 @@ fn quoted(file: &Path) -> String {
     } else {
         name
     }
-}
-
-/// A form field's name, which curl sends as it is.
-fn encoded(name: &str) -> String {
-    let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._*".contains(b);
-    let byte = |b: u8| if is_plain(&b) { char::from(b).to_string() } else { format!("%{b:02X}") };
-    name.bytes().map(byte).collect()
 }
