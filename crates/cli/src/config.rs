@@ -12,9 +12,17 @@ use crate::settings::{Setting, Value, flags, is_setting};
 
 /// The file's place (XDG Base Directory Specification), where the environment names one.
 pub(crate) fn path(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    Some(base("XDG_CONFIG_HOME", ".config", environment)?.join("portolan").join("config.toml"))
+}
+
+/// The base directory that `variable` names, or else the one of this name under the home.
+pub(crate) fn base(
+    variable: &str,
+    under_home: &str,
+    environment: &dyn Fn(&str) -> Option<OsString>,
+) -> Option<PathBuf> {
     let absolute = |name: &str| environment(name).map(PathBuf::from).filter(|p| p.is_absolute());
-    let base = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")))?;
-    Some(base.join("portolan").join("config.toml"))
+    absolute(variable).or_else(|| Some(absolute("HOME")?.join(under_home)))
 }
 
 /// The settings in the file at `path` that are for `verb`; none where there is no file.
@@ -180,7 +188,10 @@ mod tests {
                 assert!(sentence.contains(word), "{sentence}");
             }
         };
-        refused("conect-timeout = '1s'", &["'conect-timeout'", "allowed are allow, alpn,"]);
+        refused(
+            "conect-timeout = '1s'",
+            &["'conect-timeout'", "allowed are allow, allow-downgrade,"],
+        );
         refused("[probe]\nonly = 'tcp'", &["'only'", "allowed are alpn, cacert,"]);
         refused("[prob]\nretry = 1", &["[prob]", "allowed are probe, connect,"]);
         refused("insecure = 'yes'", &["'insecure' must be true or false"]);

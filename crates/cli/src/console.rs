@@ -83,6 +83,12 @@ impl Console {
         self.json
     }
 
+    /// Whether progress may be drawn on stderr: it is in the way of a trace.
+    #[must_use]
+    pub const fn has_progress(&self) -> bool {
+        !self.quiet && !self.json && self.verbosity == 0
+    }
+
     /// How many `-v` were given.
     #[must_use]
     pub const fn verbosity(&self) -> u8 {
@@ -93,6 +99,13 @@ impl Console {
     #[must_use]
     pub fn is_terminal(&self) -> bool {
         if self.is_off_stdout { io::stderr().is_terminal() } else { io::stdout().is_terminal() }
+    }
+
+    /// Whether data is for people to read, and so is laid out: on a terminal, or where colour is
+    /// asked for.
+    #[must_use]
+    pub fn is_for_people(&self) -> bool {
+        self.is_terminal() || matches!(self.out, ColorChoice::Always | ColorChoice::AlwaysAnsi)
     }
 
     /// The columns of the terminal that data goes to; without bound where it is none, so that what
@@ -170,6 +183,12 @@ impl Console {
         self.say(&format!("{ERROR}portolan:{ERROR:#} {}", sanitized_for_stderr(sentence)));
     }
 
+    /// Asks for something, on the line where the answer is typed.
+    pub fn prompt(&self, text: &str) {
+        // There is nobody left to ask when stderr fails.
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+
     /// Writes a line of a trace, which `-v` asked for.
     pub fn trace(&self, text: &str) {
         self.say(&sanitized_for_stderr(text));
@@ -207,7 +226,11 @@ impl Console {
         }
     }
 
-    fn styled(&self, text: &str) -> Result<(), Error> {
+    /// Writes data to stdout, without its ANSI styles where colour is not wanted.
+    ///
+    /// # Errors
+    /// [`Kind::Write`].
+    pub fn styled(&self, text: &str) -> Result<(), Error> {
         let mut styled = AutoStream::new(Vec::new(), self.out);
         styled.write_all(text.as_bytes()).map_err(write_error)?;
         self.data(&styled.into_inner())

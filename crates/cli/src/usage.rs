@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(sentence(&["portolan", "lab", "x"]), "'x' is one argument too many");
         assert_eq!(
             sentence(&["portolan", "--json"]),
-            "a verb is missing: one of probe, connect, listen, relay, lab, completions, man"
+            "a verb is missing: one of probe, connect, listen, relay, http, get, lab, completions, man"
         );
     }
 

@@ -26,7 +26,7 @@ fn an_unknown_flag_is_refused_with_the_one_that_was_meant() {
 fn an_unknown_verb_is_refused_with_the_verbs_that_there_are() {
     run(&["sail"]).failed(
         2,
-        &["portolan: there is no verb 'sail'; the verbs are probe, connect, listen, relay, lab, completions, man"],
+        &["portolan: there is no verb 'sail'; the verbs are probe, connect, listen, relay, http, get, lab, completions, man"],
     );
 }
 
@@ -166,7 +166,7 @@ fn manual_pages() {
     assert!(run(&["man", "probe"]).done().contains("\\-\\-connect\\-timeout"));
     run(&["man", "sail"]).failed(
         2,
-        &["portolan: there is no verb 'sail'; the verbs are probe, connect, listen, relay, lab, completions, man"],
+        &["portolan: there is no verb 'sail'; the verbs are probe, connect, listen, relay, http, get, lab, completions, man"],
     );
     let portolan = Portolan::new();
     let dir = portolan.home.path().join("man1");
@@ -179,6 +179,8 @@ fn manual_pages() {
         [
             "portolan-completions.1",
             "portolan-connect.1",
+            "portolan-get.1",
+            "portolan-http.1",
             "portolan-lab.1",
             "portolan-listen.1",
             "portolan-man.1",

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
+use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -161,6 +162,23 @@ impl Body {
             Content::Pieces(pieces) => Some(Self(Content::Pieces(pieces.clone()))),
             Content::Stream(..) => None,
         }
+    }
+
+    /// All of it, for it to be shown; `None` where it is longer than `limit` bytes.
+    ///
+    /// # Errors
+    /// Where a file or the stream cannot be read.
+    pub async fn read(self, limit: usize) -> io::Result<Option<Bytes>> {
+        let mut outgoing = self.into_outgoing();
+        let mut all = BytesMut::new();
+        while let Some(frame) = outgoing.frame().await {
+            let Ok(bytes) = frame?.into_data() else { continue };
+            if bytes.len() > limit - all.len() {
+                return Ok(None);
+            }
+            all.extend_from_slice(&bytes);
+        }
+        Ok(Some(all.freeze()))
     }
 
     /// What the connection sends.

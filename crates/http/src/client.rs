@@ -73,6 +73,10 @@ pub struct Client {
     driver: Option<Driver>,
 }
 
+/// Marks a request that has all fields that it should have, but for those of the connection.
+#[derive(Clone)]
+pub(crate) struct Complete;
+
 /// What the connection leads to.
 #[derive(Clone)]
 enum Route {
@@ -361,8 +365,10 @@ impl Client {
             headers.extend(parts.headers.remove(header::HOST).map(|host| (header::HOST, host)));
         }
         headers.extend(parts.headers);
-        headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
-        headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        if parts.extensions.remove::<Complete>().is_none() {
+            headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
+            headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        }
         if let Some(credentials) = basic(&self.url) {
             headers.entry(header::AUTHORIZATION).or_insert(credentials);
         }

@@ -20,7 +20,7 @@ pub struct DialArgs {
     /// Give up the whole operation after this time; 0 for never [default: by verb]
     #[arg(long, value_name = "DUR", value_parser = duration)]
     pub timeout: Option<Duration>,
-    /// Give up when the peer says nothing for this time; 0, the default: never, or 60s over udp:
+    /// Give up when the peer says nothing for this time; 0: never, or 60s over udp: [default: by verb]
     #[arg(long, value_name = "DUR", value_parser = duration)]
     pub idle_timeout: Option<Duration>,
     /// Try again this often after a failure that may pass

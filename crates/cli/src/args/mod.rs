@@ -6,8 +6,12 @@ pub mod completions;
 pub mod connect;
 pub mod dial;
 pub mod fault;
+pub mod get;
+pub mod http;
+pub mod items;
 pub mod lab;
 pub mod listen;
+pub mod login;
 pub mod man;
 pub mod output;
 pub mod pcap;
@@ -22,6 +26,8 @@ use clap::{Command, CommandFactory, Parser, Subcommand};
 
 use self::completions::CompletionsArgs;
 use self::connect::ConnectArgs;
+use self::get::GetArgs;
+use self::http::HttpArgs;
 use self::lab::LabArgs;
 use self::listen::ListenArgs;
 use self::man::ManArgs;
@@ -65,6 +71,10 @@ pub enum Verb {
     Listen(Box<ListenArgs>),
     /// Join any two: listen on one URL, dial the other, for each connection
     Relay(Box<RelayArgs>),
+    /// Send one request, and print the answer
+    Http(Box<HttpArgs>),
+    /// Fetch files: many at once, whole or not there, from where an earlier run has stopped
+    Get(Box<GetArgs>),
     /// Start every server on loopback, with faults on demand
     Lab(LabArgs),
     /// Print a shell's completions

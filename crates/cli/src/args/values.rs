@@ -56,6 +56,15 @@ pub(crate) fn target(text: &str) -> Result<Url, UrlError> {
     }
 }
 
+/// Reads a URL of HTTP; without a scheme, as in a browser's address bar of old, it is `http:`.
+pub(crate) fn web_target(text: &str) -> Result<Url, String> {
+    let url = Url::parse_as(text, Scheme::Http).map_err(|error| error.to_string())?;
+    match url.scheme() {
+        Scheme::Http | Scheme::Https => Ok(url),
+        scheme => Err(format!("this verb is for http: and https:, not for {scheme}:")),
+    }
+}
+
 /// Reads a proxy's URL; `host:port` is an HTTP proxy.
 pub(crate) fn proxy(text: &str) -> Result<Url, String> {
     const ALLOWED: &str = "a proxy is http:, https:, socks5: or socks5h:";

@@ -7,12 +7,16 @@ mod connections;
 mod descriptors;
 pub mod dialer;
 mod exec;
+pub mod get;
+pub mod http;
 pub mod lab;
 pub mod listen;
+mod login;
 pub mod man;
 pub mod metrics;
 mod models;
 pub mod probe;
+mod prompt;
 pub mod relay;
 mod serve;
 pub mod signals;
@@ -43,6 +47,8 @@ pub fn run(verb: &Verb, given: &Given, console: &Console) -> Result<Exit, Error>
         Verb::Relay(args) => {
             block_on_with(models::runtime(relay::model(args)), relay::run(args, given, console))
         }
+        Verb::Http(args) => block_on(http::run(args, given, console)),
+        Verb::Get(args) => block_on(get::run(args, given, console)),
         Verb::Lab(args) => block_on(lab::run(args, given, console)),
         Verb::Completions(args) => completions::run(args, console),
         Verb::Man(args) => man::run(args, console),

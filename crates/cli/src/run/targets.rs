@@ -6,7 +6,7 @@ use std::path::Path;
 
 use portolan::lab::Lab;
 use portolan::probe::{Target, check};
-use portolan::{Error, Kind, redact};
+use portolan::{Error, Kind, Url, redact};
 
 use crate::args::probe::ProbeArgs;
 use crate::args::values;
@@ -19,7 +19,7 @@ use crate::args::values;
 pub(super) fn given(args: &ProbeArgs) -> Result<Vec<Target>, Error> {
     let mut targets: Vec<_> = args.targets.iter().cloned().map(Target::from).collect();
     if let Some(file) = &args.from_file {
-        read(file, &mut targets)?;
+        targets.extend(read(file, values::target)?.into_iter().map(Target::from));
         if targets.is_empty() {
             let message = format!("there are no targets in --from-file {}", file.display());
             return Err(Error::new(Kind::Usage, message));
@@ -29,8 +29,15 @@ pub(super) fn given(args: &ProbeArgs) -> Result<Vec<Target>, Error> {
     Ok(targets)
 }
 
-/// One target a line; empty lines and lines that begin with `#` are left out.
-fn read(file: &Path, targets: &mut Vec<Target>) -> Result<(), Error> {
+/// The URLs in `file`, one a line; empty lines and lines that begin with `#` are left out. `-` is
+/// stdin.
+///
+/// # Errors
+/// [`Kind::Read`]; [`Kind::Usage`] for a line that is no URL.
+pub(super) fn read<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    file: &Path,
+    parse: impl Fn(&str) -> Result<Url, E>,
+) -> Result<Vec<Url>, Error> {
     let failed = |cause: io::Error| {
         let message = format!("could not read --from-file {}", file.display());
         Error::new(Kind::Read, message).with_source(cause)
@@ -40,21 +47,21 @@ fn read(file: &Path, targets: &mut Vec<Target>) -> Result<(), Error> {
     } else {
         Box::new(BufReader::new(File::open(file).map_err(failed)?))
     };
+    let mut urls = Vec::new();
     for (number, line) in (1..).zip(reader.lines()) {
         let line = line.map_err(failed)?;
         let line = line.trim();
         if !line.is_empty() && !line.starts_with('#') {
-            let url = values::target(line).map_err(|error| {
+            urls.push(parse(line).map_err(|error| {
                 // A password may hold spaces, and the line is still one URL.
                 let shown = redact(&line.replace(' ', "%20"));
                 let place = format!("--from-file {}, line {number}", file.display());
                 let message = format!("invalid value '{shown}' in {place}");
                 Error::new(Kind::Usage, message).with_source(error)
-            })?;
-            targets.push(url.into());
+            })?);
         }
     }
-    Ok(())
+    Ok(urls)
 }
 
 /// Every server of the lab; its proxies are probed by going through them to its HTTP server.

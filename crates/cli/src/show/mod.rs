@@ -1,9 +1,14 @@
 //! Reports turned into text and into JSON: pure, nothing is printed here.
 
+pub mod body;
 pub mod connection;
 pub mod data;
 pub mod dump;
 pub mod error;
+pub mod format;
+pub mod get;
+pub mod http;
+pub mod phases;
 pub mod probe;
 
 use std::time::Duration;

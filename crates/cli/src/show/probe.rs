@@ -8,11 +8,11 @@ use portolan::probe::{Report, Target};
 use portolan::units::show_duration;
 use portolan::{Error, Span, Value};
 use serde::Serialize;
-use serde_json::{Map, json};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::error::{self, AttemptReport};
 use super::millis;
+use super::phases::{PhaseReport, phases};
 use crate::sanitize::sanitize;
 
 const UP: Style = AnsiColor::Green.on_default().bold();
@@ -354,14 +354,6 @@ pub struct ProbeReport {
 }
 
 #[derive(Debug, Serialize)]
-struct PhaseReport {
-    name: &'static str,
-    ms: f64,
-    ok: bool,
-    detail: Map<String, serde_json::Value>,
-}
-
-#[derive(Debug, Serialize)]
 struct Failed {
     phase: Option<&'static str>,
     kind: &'static str,
@@ -380,22 +372,10 @@ impl ProbeReport {
             via: report.target.via.as_ref().map(ToString::to_string),
             ok: report.is_ok(),
             total_ms: millis(report.total()),
-            phases: report.timings.spans().iter().map(PhaseReport::new).collect(),
+            phases: phases(&report.timings),
             error: report.error.as_ref().map(Failed::new),
             notes: report.notes.clone(),
             attempts: report.timings.attempts().iter().map(AttemptReport::new).collect(),
-        }
-    }
-}
-
-impl PhaseReport {
-    fn new(span: &Span) -> Self {
-        let detail = span.facts.iter().map(|(name, value)| ((*name).to_owned(), to_json(value)));
-        Self {
-            name: span.phase.name(),
-            ms: millis(span.elapsed()),
-            ok: !span.failed,
-            detail: detail.collect(),
         }
     }
 }
@@ -408,21 +388,6 @@ impl Failed {
             code: failure.kind().exit_code(),
             message: error::sentence(failure, None),
             hint: error::hint(failure),
-        }
-    }
-}
-
-fn to_json(value: &Value) -> serde_json::Value {
-    match value {
-        Value::Text(text) => json!(text),
-        Value::Count(count) => json!(count),
-        Value::Number(number) if number.fract() == 0.0 => json!(*number as i64),
-        Value::Number(number) => json!(number),
-        Value::Flag(flag) => json!(flag),
-        Value::List(items) => items.iter().map(to_json).collect(),
-        Value::Record(parts) => {
-            let parts = parts.iter().map(|(name, value)| ((*name).to_owned(), to_json(value)));
-            serde_json::Value::Object(parts.collect())
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{Lease, Session};
 use crate::answer::Answer;
 use crate::auth::{Auth, DigestSession};
 use crate::body::Body;
-use crate::client::{Client, USER_AGENT};
+use crate::client::{Client, Complete, USER_AGENT};
 use crate::decode;
 use crate::error::HttpError;
 use crate::redirect::Redirect;
@@ -181,6 +181,7 @@ impl Session {
             *request.method_mut() = course.request.method.clone();
             *request.uri_mut() = Prepared::target(&course.request.url)?;
             *request.headers_mut() = self.fields(&course.request)?;
+            request.extensions_mut().insert(Complete);
             match lease.client.send(request, cx).await {
                 Ok(answer) => return Ok((answer, lease)),
                 Err(error) if lease.is_reused && is_stale(&error, &course.request.method) => {

@@ -256,16 +256,3 @@ fn an_object_has_name_and_way_where_the_target_has() {
     assert_eq!(object["name"], "http-proxy");
     assert_eq!(object["via"], "http://***@b.test:3128/");
 }
-
-#[test]
-fn values_as_json() {
-    let value = Value::Record(vec![
-        ("text", "a".into()),
-        ("count", Value::Count(2)),
-        ("number", Value::Number(0.5)),
-        ("flag", true.into()),
-        ("list", Value::texts(["a", "b"])),
-    ]);
-    let json = to_json(&value).to_string();
-    assert_eq!(json, r#"{"count":2,"flag":true,"list":["a","b"],"number":0.5,"text":"a"}"#);
-}
