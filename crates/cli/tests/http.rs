@@ -374,7 +374,8 @@ fn another_user_is_not_logged_in_as_the_one_before() {
     let server = Echo::start();
     let portolan = Portolan::new();
     let login = |args: &[&str]| -> Value {
-        let args = [&["http", "--session", "s", &server.at("/echo")], args].concat();
+        let url = server.at("/echo");
+        let args = [&["http", "--session", "s", url.as_str()], args].concat();
         let told: Value = serde_json::from_str(&portolan.run(&args).done()).unwrap();
         told["headers"]["authorization"].clone()
     };
