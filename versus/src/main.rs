@@ -4,8 +4,9 @@
 //! all in turn, so that each sees the same machine. What counts is the ratio, oriented so that more
 //! than 1 is better for us. Values alone say more about the machine.
 //!
-//! A row is one file in `rows`; `measure` takes the turns, `program` finds what is compared, and
-//! `server` runs it and `crowd` is its load. `versus/install-peers` installs the peers.
+//! A row is one file in `rows`; `measure` takes the turns, `program` finds what is compared,
+//! `server` runs it, and `crowd`, `load` and `site` are what it has to do with.
+//! `versus/install-peers` installs the peers.
 
 mod crowd;
 mod load;
@@ -13,6 +14,7 @@ mod measure;
 mod program;
 mod rows;
 mod server;
+mod site;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

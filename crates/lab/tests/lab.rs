@@ -85,7 +85,11 @@ async fn http_has_the_routes_of_its_index() {
         }
         let (status, body) = get("/get?a=b").await;
         assert_eq!(status, 200);
-        assert!(body.contains("/get?a=b") && body.contains("127.0.0.1"), "{body}");
+        let told: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(told["url"], url.clone().with_path("/get?a=b").unwrap().to_string());
+        assert_eq!(told["origin"], "127.0.0.1");
+        // HTTP/2 has no such header, but is told it all the same.
+        assert_eq!(told["headers"]["Host"], format!("127.0.0.1:{}", url.port()));
         assert_eq!(get("/status/404").await.0, 404);
         assert_eq!(get("/status/42").await.0, 400);
         assert_eq!(get("/delay/0.001").await.0, 200);

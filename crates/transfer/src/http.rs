@@ -76,8 +76,10 @@ impl Source for HttpSource {
 
 /// The response to a request for everything.
 fn whole(url: &Url, response: Response) -> Result<Opened, Error> {
-    let response = response.error_for_status()?;
     let status = response.status();
+    if status.is_client_error() || status.is_server_error() {
+        return Err(refused(&response));
+    }
     if !status.is_success() || status == StatusCode::PARTIAL_CONTENT {
         let message = format!("{} answered with status {status}", response.url());
         let error = Error::new(Kind::Status, message).with_endpoint(&response.url().endpoint());
@@ -89,6 +91,18 @@ fn whole(url: &Url, response: Response) -> Result<Opened, Error> {
     }
     let size = response.content_length();
     Ok(opened(url, response, 0, size))
+}
+
+/// What a status says about a file, in the terms that every scheme has.
+fn refused(response: &Response) -> Error {
+    let (url, status) = (response.url(), response.status());
+    let kind = match status {
+        StatusCode::NOT_FOUND | StatusCode::GONE => Kind::NotFound,
+        StatusCode::UNAUTHORIZED => Kind::Login,
+        StatusCode::FORBIDDEN => Kind::Denied,
+        _ => Kind::Status,
+    };
+    Error::new(kind, format!("{url} answered with status {status}")).with_endpoint(&url.endpoint())
 }
 
 fn opened(url: &Url, response: Response, offset: u64, size: Option<u64>) -> Opened {

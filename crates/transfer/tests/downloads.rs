@@ -339,7 +339,7 @@ async fn a_failure_is_told_in_its_place() {
     let urls = [site.url().with_path("/missing").unwrap(), site.url()];
     let list = urls.map(|url| Download::new(url, into(&directory)));
     let reports = downloads().run(list, |_| context()).await;
-    assert_eq!(reports[0].as_ref().unwrap_err().kind(), Kind::Status);
+    assert_eq!(reports[0].as_ref().unwrap_err().kind(), Kind::NotFound);
     assert!(reports[1].is_ok());
 }
 

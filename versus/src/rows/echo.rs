@@ -3,14 +3,14 @@
 //! the default one beside all.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 
-use super::Row;
+use super::{Row, own_file};
 use crate::crowd::Crowd;
 use crate::measure::{Better, Measure, Side};
 use crate::program::Program;
@@ -157,9 +157,4 @@ fn script(
         command
     };
     Echo { name, version, command: Box::new(command) }
-}
-
-/// A file of this crate.
-fn own_file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }

@@ -1,9 +1,12 @@
 //! What is compared: one file each, and one table that lists them.
 
 mod echo;
+mod http;
 mod idle;
 mod relay;
 mod startup;
+
+use std::path::{Path, PathBuf};
 
 use crate::measure::{Measure, Outcome, Side, take_turns};
 
@@ -46,7 +49,16 @@ pub(crate) static ALL: &[Row] = &[
     echo::THREADS,
     idle::MEMORY,
     idle::DRAIN,
+    http::SMALL,
+    http::DOWNLOAD,
+    http::DOWNLOAD_CPU,
+    http::FIRST_BYTE,
 ];
+
+/// A file of this crate.
+fn own_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
 
 /// The rows of this name, or whose names begin with it and a hyphen: `echo` is all of echo.
 pub(crate) fn find(name: &str) -> Result<Vec<&'static Row>, String> {

@@ -1,4 +1,4 @@
-//! Real peers as judges of the real binary: nginx, haproxy, ncat, socat, `openssl s_client` and
+//! Real peers as judges of the real binary: nginx, httpbin on gunicorn, haproxy, ncat, socat, `openssl s_client` and
 //! `s_server`, microsocks, tinyproxy, Python, curl, tshark, and the kernel's own routes. Each test
 //! asserts how the command ends and what it says.
 //!
@@ -9,6 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "what is needed for a test and fails, fails it")]
 
 mod authority;
+mod download;
 mod haproxy;
 mod http;
 mod namespace;
@@ -19,6 +20,7 @@ mod peer;
 mod probe;
 mod proxy;
 mod python;
+mod request;
 mod scale;
 mod socat;
 #[path = "../support/mod.rs"]

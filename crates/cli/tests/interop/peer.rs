@@ -155,6 +155,7 @@ pub(crate) fn nginx(listen: &str, server: &str, identity: Option<&Identity>) -> 
             "daemon off; master_process off; pid {at}/pid; error_log stderr;
              events {{ worker_connections 64; }}
              http {{
+                 log_format sizes '$status $body_bytes_sent $http_range';
                  access_log off; default_type text/plain;
                  client_body_temp_path {at}/body; proxy_temp_path {at}/proxy;
                  fastcgi_temp_path {at}/fastcgi; uwsgi_temp_path {at}/uwsgi;

@@ -12,7 +12,7 @@ const FORWARDED: &str = "resolve connect send wait receive";
 const TUNNELLED: &str = "resolve connect proxy send wait receive";
 const TUNNELLED_TLS: &str = "resolve connect proxy tls send wait receive";
 
-fn microsocks(options: &[&str]) -> Peer {
+pub(crate) fn microsocks(options: &[&str]) -> Peer {
     Peer::start("microsocks", |port, _| {
         let mut command = Command::new("microsocks");
         command.args(["-i", "127.0.0.1", "-p", &port.to_string()]).args(options);
@@ -20,7 +20,7 @@ fn microsocks(options: &[&str]) -> Peer {
     })
 }
 
-fn tinyproxy(options: &str) -> Peer {
+pub(crate) fn tinyproxy(options: &str) -> Peer {
     Peer::start("tinyproxy", |port, dir: &Path| {
         let at = dir.display();
         let config = format!(
