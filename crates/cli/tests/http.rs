@@ -358,9 +358,29 @@ fn a_session_keeps_cookies_fields_and_the_login_without_its_password() {
     assert_eq!(told["headers"]["cookie"], "taste=sweet");
     assert_eq!(told["headers"]["x-team"], "red");
     assert_eq!(told["headers"]["authorization"], "Basic am9lOmh1c2g=");
+    // Without the password its cookies may do.
+    let run = portolan.run(&["http", "--session", "work", &server.at("/echo")]);
+    assert!(run.err.contains("does not keep the password of joe"), "{}", run.err);
+    let told: Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!(told["headers"]["cookie"], "taste=sweet");
+    assert_eq!(told["headers"]["authorization"], Value::Null);
     // Another session has nothing of it.
     let told = portolan.run(&["http", "--session", "play", &server.at("/echo")]).done();
     assert!(!told.contains("sweet") && !told.contains("red"), "{told}");
+}
+
+#[test]
+fn another_user_is_not_logged_in_as_the_one_before() {
+    let server = Echo::start();
+    let portolan = Portolan::new();
+    let login = |args: &[&str]| -> Value {
+        let url = server.at("/echo");
+        let args = [&["http", "--session", "s", url.as_str()], args].concat();
+        let told: Value = serde_json::from_str(&portolan.run(&args).done()).unwrap();
+        told["headers"]["authorization"].clone()
+    };
+    assert_eq!(login(&["--auth", "bearer", "--user", "t0ken"]), "Bearer t0ken");
+    assert_eq!(login(&["--user", "joe:hush"]), "Basic am9lOmh1c2g=");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use portolan::http::{Auth, Netrc};
@@ -41,15 +42,19 @@ impl Login {
         kept: Option<&KeptLogin>,
         console: &Console,
     ) -> Result<Option<Self>, Error> {
+        let typed = args.user.as_ref().map(|user| user.0.as_str());
+        let kept = kept.filter(|kept| kept.is_of(typed));
         let scheme = args.auth.or_else(|| kept.and_then(KeptLogin::scheme)).unwrap_or_default();
         let given = args.password_env.as_deref().map(variable).transpose()?;
         if scheme == AuthScheme::Bearer {
-            let token = args.user.as_ref().map(|user| user.0.clone()).or(given);
-            let secret = token.ok_or_else(no_token)?;
-            return Ok(Some(Self { scheme, user: None, secret }));
+            let token = typed.map(str::to_owned).or(given);
+            return match token {
+                Some(secret) => Ok(Some(Self { scheme, user: None, secret })),
+                None if args.auth.is_none() => Ok(left_out("a token", console)),
+                None => Err(no_token()),
+            };
         }
         let login = |user: String, secret| Some(Self { scheme, user: Some(user), secret });
-        let typed = args.user.as_ref().map(|user| user.0.as_str());
         if let Some((user, password)) = typed.and_then(|typed| typed.split_once(':')) {
             return Ok(login(user.to_owned(), password.to_owned()));
         }
@@ -61,6 +66,9 @@ impl Login {
         match (user, given, netrc(args, url, user).await?) {
             (Some(user), Some(password), _) => Ok(login(user.to_owned(), password)),
             (_, _, Some((user, password))) => Ok(login(user, password)),
+            (Some(user), None, None) if typed.is_none() && !io::stdin().is_terminal() => {
+                Ok(left_out(&format!("the password of {user}"), console))
+            }
             (Some(user), None, None) => {
                 Ok(login(user.to_owned(), prompt::password(user, console).await?))
             }
@@ -92,11 +100,24 @@ impl Login {
 }
 
 impl KeptLogin {
+    /// Whether this is the login of the user that is typed, if one is.
+    fn is_of(&self, typed: Option<&str>) -> bool {
+        let name = typed.map(|typed| typed.split(':').next().unwrap_or_default());
+        name.is_none() || name == self.user.as_deref()
+    }
+
     fn scheme(&self) -> Option<AuthScheme> {
         [AuthScheme::Basic, AuthScheme::Digest, AuthScheme::Bearer]
             .into_iter()
             .find(|scheme| scheme.name() == self.scheme)
     }
+}
+
+/// Goes on without the login of a session, which keeps no secrets: its cookies may do.
+fn left_out(secret: &str, console: &Console) -> Option<Login> {
+    console.note(&format!("not logging in as before: the session does not keep {secret}"));
+    console.hint("give it in a variable with --password-env");
+    None
 }
 
 /// The secret in an environment variable.

@@ -32,9 +32,8 @@ impl Bars {
         Self(is_shown.then(|| {
             let all = MultiProgress::new();
             let total = (count > 1).then(|| {
-                let total =
-                    all.add(ProgressBar::new_spinner().with_message(format!("{count} files")));
-                total.set_style(style(UNKNOWN));
+                let total = ProgressBar::no_length().with_style(style(UNKNOWN));
+                let total = all.add(total.with_message(format!("{count} files")));
                 total.enable_steady_tick(TICK);
                 total
             });
@@ -78,9 +77,10 @@ impl File {
         let mut bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
         match progress {
             Progress::Opened { name, size, offset } => {
-                let bar = bar.get_or_insert_with(|| self.begin());
+                let template = if size.is_some() { KNOWN } else { UNKNOWN };
+                let bar = bar.get_or_insert_with(|| self.begin(template));
                 bar.set_message(sanitize(name).into_owned());
-                bar.set_style(style(if size.is_some() { KNOWN } else { UNKNOWN }));
+                bar.set_style(style(template));
                 if let Some(size) = size {
                     bar.set_length(*size);
                 }
@@ -99,8 +99,9 @@ impl File {
         }
     }
 
-    fn begin(&self) -> ProgressBar {
-        let bar = ProgressBar::no_length();
+    fn begin(&self, template: &str) -> ProgressBar {
+        // Its style comes first: what is added is drawn at once.
+        let bar = ProgressBar::no_length().with_style(style(template));
         match &self.drawn.total {
             Some(total) => self.drawn.all.insert_before(total, bar),
             None => self.drawn.all.add(bar),
