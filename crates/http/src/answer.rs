@@ -79,8 +79,8 @@ impl Answer {
     /// Reads the body up to `limit` bytes and keeps them: the phase `receive`.
     ///
     /// # Errors
-    /// [`Kind::Timeout`]; [`Kind::Partial`] where it ends before its stated end; [`Kind::Lost`]
-    /// where the connection is reset; [`Kind::Protocol`] where its framing is broken.
+    /// Of these [kinds](portolan_core::Kind): `Timeout`; `Partial` where it ends before its stated
+    /// end; `Lost` where the connection is reset; `Protocol` where its framing is broken.
     pub async fn receive(&mut self, limit: u64, cx: &Context) -> Result<Received, Error> {
         let mut bytes = BytesMut::new();
         let received = self.read(limit, cx, |data| bytes.extend_from_slice(data)).await?;
