@@ -9,6 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "what is needed for a test and fails, fails it")]
 
 mod authority;
+mod curl;
 mod download;
 mod haproxy;
 mod http;
@@ -28,4 +29,3 @@ mod socat;
 mod support;
 mod talk;
 mod tls;
-mod web;

@@ -2,14 +2,16 @@
 //! gunicorn, tinyproxy and microsocks.
 
 use std::fs;
-use std::process::Command;
+use std::io::{self, Read, Write};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::authority::{Authority, Files};
 use crate::peer::{Peer, nginx};
 use crate::proxy::{microsocks, tinyproxy};
-use crate::support::{Portolan, Run};
+use crate::support::{Portolan, Run, peer, read_head};
 
 /// httpbin, as its package says to serve it, with connections that are kept.
 fn httpbin() -> (Peer, String) {
@@ -22,7 +24,7 @@ fn httpbin() -> (Peer, String) {
     (peer, url)
 }
 
-fn http(args: &[&str]) -> Run {
+pub(crate) fn http(args: &[&str]) -> Run {
     Portolan::new().run(&[&["http"], args].concat())
 }
 
@@ -208,18 +210,34 @@ fn proxies_are_gone_through() {
 }
 
 #[test]
-fn the_curl_command_does_the_same() {
-    let (_peer, url) = httpbin();
-    let args = [&format!("{url}/anything"), "X-It:it's", "a==b c", "name=O'Neill", "n:=1"];
-    let ours = object(&args.map(|arg| arg as &str));
-    let mut asked = vec!["http", "--curl"];
-    asked.extend(args.map(|arg| arg as &str));
-    let command = Portolan::new().run(&asked).done();
-    let output =
-        Command::new("sh").args(["-c", &format!("{} -s", command.trim())]).output().unwrap();
-    let theirs: Value = serde_json::from_slice(&output.stdout).unwrap();
-    for key in ["args", "json", "method", "url"] {
-        assert_eq!(ours[key], theirs[key], "{command}");
+fn memory_stays_small_whatever_is_uploaded() {
+    const SIZE: u64 = 1 << 30;
+    let locations = "client_max_body_size 0; location / { proxy_request_buffering off;
+        proxy_pass http://127.0.0.1:$sink; }";
+    let sink = peer(|mut stream| {
+        let head = read_head(&mut stream)?;
+        assert!(head.to_lowercase().contains(&format!("content-length: {SIZE}")), "{head}");
+        let read = io::copy(&mut stream.by_ref().take(SIZE), &mut io::sink())?;
+        let body = read.to_string();
+        let length = body.len();
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}")
+    });
+    let server = nginx("", &locations.replace("$sink", &sink.to_string()), None);
+    let home = Portolan::new();
+    let file = home.home.path().join("large");
+    fs::File::create(&file).unwrap().set_len(SIZE).unwrap();
+    let url = format!("http://127.0.0.1:{}/", server.port);
+    let upload = format!("@{}", file.display());
+    let mut command = home.command(&["http", "PUT", &url, &upload]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let (status, mut peak) = (format!("/proc/{}/status", child.id()), 0);
+    while child.try_wait().unwrap().is_none() {
+        let status = fs::read_to_string(&status).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        peak = line.map_or(peak, |line| line.trim().trim_end_matches(" kB").parse().unwrap());
+        std::thread::sleep(Duration::from_millis(5));
     }
-    assert_eq!(theirs["headers"]["X-It"], "it's");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), SIZE.to_string());
+    assert!((1..32 << 10).contains(&peak), "{peak} KiB");
 }
