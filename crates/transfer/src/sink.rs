@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use futures_util::stream::StreamExt;
+use futures_util::FutureExt;
+use futures_util::stream::{BoxStream, StreamExt};
 use portolan_core::{Error, Kind, Url};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
@@ -21,6 +22,8 @@ use crate::source::{Opened, Resume};
 
 /// How many pieces wait for the disk at most.
 const PIECES: usize = 4;
+/// How much goes to a writer at once, which may have to wake a thread for it.
+const BATCH: usize = 1 << 20;
 
 /// What a sink needs to know of its download.
 #[derive(Clone)]
@@ -92,10 +95,7 @@ impl Sink {
     pub(crate) async fn prepare(target: Target, order: &Order) -> Result<Self, Error> {
         let order = order.clone();
         match target {
-            Target::Writer(writer) => {
-                let hasher = order.algorithm().map(Algorithm::hasher);
-                Ok(Self::Writer(Writer { writer, written: 0, hasher, validator: None }))
-            }
+            Target::Writer(writer) => Ok(Self::Writer(Writer::new(writer, &order))),
             Target::Directory(path) => blocking(move || Self::in_directory(path, &order)).await,
             Target::File(path) => match fs::metadata(&path) {
                 Ok(found) if found.is_dir() => {
@@ -105,9 +105,7 @@ impl Sink {
                 Ok(found) if !found.is_file() => {
                     let file = tokio::fs::OpenOptions::new().write(true).open(&path).await;
                     let file = file.map_err(|error| unwritable(&path, error))?;
-                    let hasher = order.algorithm().map(Algorithm::hasher);
-                    let writer = Box::new(file);
-                    Ok(Self::Writer(Writer { writer, written: 0, hasher, validator: None }))
+                    Ok(Self::Writer(Writer::new(Box::new(file), &order)))
                 }
                 found => {
                     // What a link points to is replaced, not the link.
@@ -287,13 +285,36 @@ fn check_size(written: u64, size: Option<u64>) -> Result<(), Error> {
 
 /// Someone who reads, and takes nothing back.
 pub(crate) struct Writer {
-    writer: Box<dyn AsyncWrite + Send + Unpin>,
+    writer: BufWriter<Box<dyn AsyncWrite + Send + Unpin>>,
     written: u64,
     hasher: Option<Hasher>,
     validator: Option<String>,
 }
 
 impl Writer {
+    fn new(writer: Box<dyn AsyncWrite + Send + Unpin>, order: &Order) -> Self {
+        let writer = BufWriter::with_capacity(BATCH, writer);
+        let hasher = order.algorithm().map(Algorithm::hasher);
+        Self { writer, written: 0, hasher, validator: None }
+    }
+
+    /// The next piece. While none comes, nothing is kept back from the reader.
+    async fn next_after_what_waits(
+        &mut self,
+        bytes: &mut BoxStream<'static, Result<Bytes, Error>>,
+    ) -> Result<Option<Result<Bytes, Error>>, Error> {
+        if let Some(next) = bytes.next().now_or_never() {
+            return Ok(next);
+        }
+        // What has come to the socket meanwhile is still worth one write with the rest.
+        tokio::task::yield_now().await;
+        if let Some(next) = bytes.next().now_or_never() {
+            return Ok(next);
+        }
+        self.writer.flush().await.map_err(unwritten)?;
+        Ok(bytes.next().await)
+    }
+
     fn resume(&self) -> Option<Resume> {
         let validator = self.validator.clone().filter(|_| self.written > 0)?;
         Some(Resume { offset: self.written, validator })
@@ -311,7 +332,7 @@ impl Writer {
                 .with_hint("it may have changed, and what was written cannot be taken back"));
         }
         self.validator = validator;
-        while let Some(piece) = bytes.next().await {
+        while let Some(piece) = self.next_after_what_waits(&mut bytes).await? {
             let mut piece = piece?;
             told(piece.len() as u64);
             let known = usize::try_from(skipped).unwrap_or(usize::MAX).min(piece.len());

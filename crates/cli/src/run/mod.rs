@@ -47,8 +47,8 @@ pub fn run(verb: &Verb, given: &Given, console: &Console) -> Result<Exit, Error>
         Verb::Relay(args) => {
             block_on_with(models::runtime(relay::model(args)), relay::run(args, given, console))
         }
-        Verb::Http(args) => block_on(http::run(args, given, console)),
-        Verb::Get(args) => block_on(get::run(args, given, console)),
+        Verb::Http(args) => block_on_with(one_loop(), http::run(args, given, console)),
+        Verb::Get(args) => block_on_with(one_loop(), get::run(args, given, console)),
         Verb::Lab(args) => block_on(lab::run(args, given, console)),
         Verb::Completions(args) => completions::run(args, console),
         Verb::Man(args) => man::run(args, console),
@@ -77,6 +77,13 @@ fn block_on(verb: impl Future<Output = Result<Exit, Error>>) -> Result<Exit, Err
     let mut builder = runtime::Builder::new_multi_thread();
     builder.enable_all();
     block_on_with(builder, verb)
+}
+
+/// A runtime for what moves bytes and computes little: none of them wakes another thread.
+fn one_loop() -> runtime::Builder {
+    let mut builder = runtime::Builder::new_current_thread();
+    builder.enable_all();
+    builder
 }
 
 /// As [`block_on`], on a runtime of the verb's choice.
