@@ -217,7 +217,7 @@ fn memory_stays_small_whatever_is_uploaded() {
     let sink = peer(|mut stream| {
         let head = read_head(&mut stream)?;
         assert!(head.to_lowercase().contains(&format!("content-length: {SIZE}")), "{head}");
-        let read = io::copy(&mut stream.by_ref().take(SIZE), &mut io::sink())?;
+        let read = io::copy(&mut (&stream).take(SIZE), &mut io::sink())?;
         let body = read.to_string();
         let length = body.len();
         write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}")
