@@ -96,6 +96,12 @@ impl Decoder {
         self
     }
 
+    /// How much the peer may send.
+    #[must_use]
+    pub const fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Takes in bytes.
     pub fn feed(&mut self, bytes: &[u8]) {
         if self.buffer.capacity() - self.buffer.len() < bytes.len() {

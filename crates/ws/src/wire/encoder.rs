@@ -141,12 +141,7 @@ const fn opcode(message: &Message) -> OpCode {
     }
 }
 
-const fn header(
-    opcode: OpCode,
-    compressed: bool,
-    length: usize,
-    mask: Option<[u8; 4]>,
-) -> Header {
+const fn header(opcode: OpCode, compressed: bool, length: usize, mask: Option<[u8; 4]>) -> Header {
     Header { fin: true, compressed, opcode, mask, length: length as u64 }
 }
 

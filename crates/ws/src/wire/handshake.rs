@@ -199,10 +199,7 @@ pub fn parse_response(bytes: &[u8]) -> Result<Option<(Response<()>, usize)>, Hea
     Ok(Some((response, length)))
 }
 
-fn length_of(
-    parsed: httparse::Result<usize>,
-    bytes: &[u8],
-) -> Result<Option<usize>, HeadError> {
+fn length_of(parsed: httparse::Result<usize>, bytes: &[u8]) -> Result<Option<usize>, HeadError> {
     match parsed {
         Ok(httparse::Status::Complete(length)) if length <= HEAD_MAX => Ok(Some(length)),
         Ok(httparse::Status::Partial) if bytes.len() < HEAD_MAX => Ok(None),
@@ -298,15 +295,10 @@ pub fn request(
 ///
 /// # Errors
 /// [`Refusal`], which knows the response that says no.
-pub fn answer<T>(
-    request: &Request<T>,
-    config: &Config,
-) -> Result<(Response<()>, Agreed), Refusal> {
+pub fn answer<T>(request: &Request<T>, config: &Config) -> Result<(Response<()>, Agreed), Refusal> {
     let key = admit(request, config)?;
-    let agreed = Agreed {
-        subprotocol: choose_subprotocol(request.headers(), config)?,
-        deflate: None,
-    };
+    let agreed =
+        Agreed { subprotocol: choose_subprotocol(request.headers(), config)?, deflate: None };
     let (deflate, extension) = choose_deflate(request.headers(), config.deflate.as_ref()).unzip();
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -316,7 +308,8 @@ pub fn answer<T>(
     let accept = HeaderValue::try_from(accept_of(key));
     headers.extend(accept.map(|accept| (header::SEC_WEBSOCKET_ACCEPT, accept)));
     if let Some(name) = &agreed.subprotocol {
-        headers.extend(HeaderValue::from_str(name).map(|name| (header::SEC_WEBSOCKET_PROTOCOL, name)));
+        headers
+            .extend(HeaderValue::from_str(name).map(|name| (header::SEC_WEBSOCKET_PROTOCOL, name)));
     }
     if let Some(extension) = extension {
         let value = HeaderValue::try_from(extension.to_string());
@@ -375,9 +368,9 @@ fn choose_subprotocol(headers: &HeaderMap, config: &Config) -> Result<Option<Str
 fn choose_deflate(headers: &HeaderMap, deflate: Option<&Deflate>) -> Option<(Parameters, Offer)> {
     let deflate = deflate?;
     let offers = items(headers, &header::SEC_WEBSOCKET_EXTENSIONS);
-    let offer = offers.filter_map(parse_extension).find_map(|(name, offer)| {
-        offer.filter(|_| name == NAME)
-    })?;
+    let offer = offers
+        .filter_map(parse_extension)
+        .find_map(|(name, offer)| offer.filter(|_| name == NAME))?;
     Some(offer.accept(deflate))
 }
 
@@ -399,7 +392,8 @@ pub fn check<T>(response: &Response<T>, key: &str, config: &Config) -> Result<Ag
     let mut chosen = items(headers, &header::SEC_WEBSOCKET_PROTOCOL);
     let subprotocol = chosen.next().map(str::to_owned);
     let is_ours = |name: &String| config.subprotocols.contains(name);
-    if let Some(name) = subprotocol.clone().filter(|name| chosen.next().is_some() || !is_ours(name)) {
+    if let Some(name) = subprotocol.clone().filter(|name| chosen.next().is_some() || !is_ours(name))
+    {
         return Err(Mismatch::Subprotocol(name));
     }
     let mut extensions = items(headers, &header::SEC_WEBSOCKET_EXTENSIONS);

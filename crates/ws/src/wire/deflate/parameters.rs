@@ -111,7 +111,9 @@ impl Offer {
                 (CLIENT_NO_TAKEOVER, None) => {
                     !std::mem::replace(&mut offer.client_no_takeover, true)
                 }
-                (SERVER_BITS, Some(bits)) => offer.server_bits.replace(window_bits(bits)?).is_none(),
+                (SERVER_BITS, Some(bits)) => {
+                    offer.server_bits.replace(window_bits(bits)?).is_none()
+                }
                 (CLIENT_BITS, None) => offer.client_bits.replace(None).is_none(),
                 (CLIENT_BITS, Some(bits)) => {
                     offer.client_bits.replace(Some(window_bits(bits)?)).is_none()
