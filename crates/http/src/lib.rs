@@ -66,5 +66,5 @@ pub use redirect::{Redirect, Redirects};
 pub use request::{Prepared, Request};
 pub use response::{Events, Hop, Lines, Response};
 pub use retries::Retries;
-pub use server::{Server, upgrade};
+pub use server::{Limits, Server, upgrade};
 pub use session::{IntoUrl, Session, get};
