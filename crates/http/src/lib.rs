@@ -59,7 +59,9 @@ pub use disposition::{file_name, safe_name};
 pub use error::{HttpError, Speaks};
 pub use events::{EventParser, ServerEvent};
 pub use file_slice::FileSlice;
-pub use files::{PathError, RequestPath};
+pub use files::{
+    Account, EntityTag, Files, PathError, Ranges, RequestPath, Upload, Validators, Verdict,
+};
 pub use multipart::{Form, Part};
 pub use netrc::{Login, Netrc};
 pub use redirect::{Redirect, Redirects};

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use http::HeaderValue;
 
+use super::field;
+
 /// What is not known (RFC 2046 section 4.5.1).
 const UNKNOWN: &str = "application/octet-stream";
 /// Types beside text that compression makes smaller; those that end with `+json`, `+xml` and
@@ -30,9 +32,7 @@ pub(super) fn content_type(name: &OsStr) -> HeaderValue {
     if !is_text(essence) {
         return HeaderValue::from_static(essence);
     }
-    // A media type is ASCII.
-    HeaderValue::try_from(format!("{essence}; charset=utf-8"))
-        .unwrap_or(HeaderValue::from_static(essence))
+    field(format!("{essence}; charset=utf-8"))
 }
 
 /// Whether it pays to compress a file of this name.
