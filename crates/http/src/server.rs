@@ -1,7 +1,11 @@
 //! The server: axum's routes on any listener.
 
+mod limits;
+
 use std::convert::Infallible;
 use std::time::Duration;
+
+pub use self::limits::Limits;
 
 use axum::Router;
 use axum::body::Body;
@@ -17,6 +21,8 @@ use portolan_net::fault::{Faults, Reply};
 use portolan_net::{Connection, Context, Handler, Info, Listener, Stream, serve};
 use tower::ServiceExt;
 
+use crate::file_slice::{FileBody, FileSlice};
+
 /// Answers HTTP/1.1 and HTTP/2 requests with axum's routes.
 ///
 /// Each request carries the [`Info`] and the [`Context`] of its connection as extensions.
@@ -26,6 +32,8 @@ use tower::ServiceExt;
 #[derive(Clone)]
 pub struct Server {
     routes: Router,
+    limits: Limits,
+    has_access_log: bool,
     builder: auto::Builder<TokioExecutor>,
 }
 
@@ -43,7 +51,29 @@ impl Server {
             .timer(TokioTimer::new())
             .max_concurrent_streams(256)
             .max_header_list_size(64 * 1024);
-        Self { routes, builder }
+        Self { routes, limits: Limits::default(), has_access_log: false, builder }
+    }
+
+    /// A server that answers every request by this function, or by any other handler of axum's.
+    #[must_use]
+    pub fn function<T: 'static>(handler: impl axum::handler::Handler<T, ()>) -> Self {
+        Self::new(Router::new().fallback(handler))
+    }
+
+    /// What it puts up with.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Tells the listener's observers of every answer, by [`Event::Answered`].
+    ///
+    /// [`Event::Answered`]: portolan_core::Event::Answered
+    #[must_use]
+    pub const fn with_access_log(mut self) -> Self {
+        self.has_access_log = true;
+        self
     }
 
     /// Serves until `shutdown` is ready; then requests in flight are finished, within the
@@ -95,7 +125,11 @@ impl Served {
         }
         request.extensions_mut().insert(self.info);
         request.extensions_mut().insert(self.cx);
-        self.routes.oneshot(request.map(Body::new)).await
+        let mut response = self.routes.oneshot(request.map(Body::new)).await?;
+        if let Some(slice) = response.extensions_mut().remove::<FileSlice>() {
+            *response.body_mut() = Body::new(FileBody::new(slice));
+        }
+        Ok(response)
     }
 }
 

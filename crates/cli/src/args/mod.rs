@@ -17,7 +17,7 @@ pub mod output;
 pub mod pcap;
 pub mod probe;
 pub mod relay;
-pub mod serve;
+pub mod serving;
 pub mod stdio;
 pub mod tls;
 pub mod values;

@@ -12,13 +12,13 @@ use serde_json::json;
 
 use super::connections::Connections;
 use super::dialer::{identity, misfit};
-use crate::args::serve::{ServeArgs, ServerIdentity};
+use crate::args::serving::{ServerIdentity, ServingArgs};
 use crate::console::Console;
 use crate::exit::Exit;
 
 /// What the flags of serving mean at one place.
 pub(super) struct Entrance<'a> {
-    pub(super) args: &'a ServeArgs,
+    pub(super) args: &'a ServingArgs,
     pub(super) url: &'a Url,
     /// The limits of each connection.
     pub(super) timeouts: Timeouts,
