@@ -14,7 +14,7 @@
 //! ```
 
 pub use portolan_core::{
-    Attempt, Backoff, Blame, Deadline, Direction, Endpoint, Error, Event, Failure, Host, HostError,
+    Attempt, Backoff, Blame, Deadline, Direction, Endpoint, Error, Event, Failure, Frame, Host, HostError,
     Kind, Phase, Refusal, Scheme, Span, Timeouts, Timings, Transport, Url, UrlError, Value, redact,
     units,
 };
