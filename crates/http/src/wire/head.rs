@@ -1,6 +1,7 @@
 //! The head of a request (RFC 9112 sections 3 to 6).
 
-use http::Version;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 use memchr::memchr_iter;
 
 use super::fields::{Field, Fields, list};
@@ -112,6 +113,33 @@ impl<'a> Head<'a> {
             expects_continue: facts.expects_continue && version == Version::HTTP_11,
             fields: request.headers,
         })
+    }
+
+    /// The request, with a copy of its head, which must be `bytes`.
+    ///
+    /// # Errors
+    /// [`BadRequest::Target`], for what is no URI.
+    pub fn to_request(&self, bytes: &[u8]) -> Result<Request<()>, BadRequest> {
+        let copy = Bytes::copy_from_slice(bytes);
+        let part = |part: &[u8]| {
+            let start = part.as_ptr() as usize - bytes.as_ptr() as usize;
+            copy.slice(start..start + part.len())
+        };
+        let mut request = Request::new(());
+        *request.version_mut() = self.version;
+        let method = Method::from_bytes(self.method.as_bytes());
+        *request.method_mut() = method.map_err(|_| BadRequest::RequestLine)?;
+        let target = Uri::from_maybe_shared(part(self.target.as_bytes()));
+        *request.uri_mut() = target.map_err(|_| BadRequest::Target)?;
+        let headers = request.headers_mut();
+        headers.reserve(self.fields.len());
+        for field in self.fields {
+            let name = HeaderName::from_bytes(field.name.as_bytes());
+            let value = HeaderValue::from_maybe_shared(part(field.value));
+            let (Ok(name), Ok(value)) = (name, value) else { return Err(BadRequest::Field) };
+            headers.append(name, value);
+        }
+        Ok(request)
     }
 
     /// The fields: names as they were sent, and values without the white space around them.

@@ -30,4 +30,4 @@ pub use fields::Fields;
 pub use head::{Framing, Head, Scan};
 pub use refusal::BadRequest;
 
-pub(crate) use fields::{Field, list};
+pub(crate) use fields::list;
