@@ -24,6 +24,8 @@ pub(super) struct Entrance<'a> {
     pub(super) timeouts: Timeouts,
     /// Whether a PROXY header comes first.
     pub(super) is_behind_proxy: bool,
+    /// Whether the protocol that is spoken has events for faults.
+    pub(super) has_events: bool,
     /// The files of `--cert` and `--key`.
     pub(super) cert: Option<(PathBuf, Option<PathBuf>)>,
     pub(super) capture: Option<Capture>,
@@ -104,14 +106,14 @@ impl Entrance<'_> {
         }
     }
 
-    /// What goes wrong. Only the lab has servers with names, and protocols with events.
+    /// What goes wrong. Only the lab has servers with names.
     fn plan(&self) -> Result<Plan, Error> {
         let plan = self.args.fault.plan();
         let transport = self.url.scheme().transport();
         for fault in plan.faults() {
             let why = if fault.server().is_some() {
                 "names a server, as only the lab has them"
-            } else if fault.needs_event() {
+            } else if fault.needs_event() && !self.has_events {
                 "waits for an event of a protocol, and none is spoken here"
             } else if !fault.fits(transport) {
                 "does not fit: loss, duplicate and reorder are for datagrams, the others for streams"

@@ -47,6 +47,7 @@ async fn carry(
         args: &args.serving,
         url: &args.from,
         timeouts: args.dial.timeouts(None),
+        has_events: false,
         is_behind_proxy: args.proxy_protocol.contains(&ProxyProtocol::Accept),
         cert: None,
         capture,

@@ -9,6 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "what is needed for a test and fails, fails it")]
 
 mod authority;
+mod chromium;
 mod curl;
 mod download;
 mod haproxy;
@@ -22,6 +23,7 @@ mod probe;
 mod proxy;
 mod python;
 mod request;
+mod requests;
 mod scale;
 mod socat;
 #[path = "../support/mod.rs"]
