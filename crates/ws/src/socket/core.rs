@@ -424,7 +424,9 @@ impl Core {
     /// Tells who listens in what passed.
     fn tell(&self, direction: Direction, received: &Received) {
         let (kind, payload) = match received {
-            Received::Message(message) if message.is_text() => ("text", message.as_bytes().to_vec()),
+            Received::Message(message) if message.is_text() => {
+                ("text", message.as_bytes().to_vec())
+            }
             Received::Message(message) => ("binary", message.as_bytes().to_vec()),
             Received::Ping(payload) => ("ping", payload.to_vec()),
             Received::Pong(payload) => ("pong", payload.to_vec()),
