@@ -52,7 +52,8 @@ impl End {
     ///
     /// # Errors
     /// As for [`Dialer::dial`] and [`ws::Client::connect`]; [`Kind::Usage`] for a scheme that is
-    /// not in [`SCHEMES`](Self::SCHEMES).
+    /// not in [`SCHEMES`](Self::SCHEMES); [`Kind::Denied`] where a server speaks none of the
+    /// subprotocols that it was offered.
     pub async fn dial(
         url: &Url,
         dialer: &Dialer,
@@ -65,7 +66,10 @@ impl End {
             Scheme::Ws | Scheme::Wss => {
                 // Boxed, so that other ends do not hold the room that its handshake takes.
                 let opening = Box::pin(ws::Client::connect(dialer, url, websocket, cx));
-                let (socket, _) = opening.await?;
+                let (socket, info) = opening.await?;
+                if info.agreed.subprotocol.is_none() && !websocket.subprotocols.is_empty() {
+                    return Err(no_subprotocol(&websocket.subprotocols, url));
+                }
                 Ok(Self::websocket(socket, url.endpoint()))
             }
             _ => Ok(Self::Stream(dialer.dial_url(url, cx).await?.stream)),
@@ -162,6 +166,15 @@ impl Messages {
             }
         }
     }
+}
+
+/// The error of a server that upgrades, but speaks no subprotocol, as browsers have it.
+fn no_subprotocol(offered: &[String], url: &Url) -> Error {
+    let offered = offered.join(", ");
+    Error::new(Kind::Denied, format!("{url} speaks none of the subprotocols offered: {offered}"))
+        .with_phase(ws::UPGRADE)
+        .with_endpoint(&url.endpoint())
+        .with_hint("without --subprotocol, none is asked for")
 }
 
 #[cfg(test)]

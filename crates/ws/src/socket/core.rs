@@ -38,7 +38,8 @@ pub(crate) struct Core {
     decoder: Decoder,
     encoder: Encoder,
     output: Output,
-    /// The latest ping that is not answered: older ones need no answer (RFC 6455 section 5.5.3).
+    /// The latest ping that is not answered. One that came right before it needs no answer
+    /// (RFC 6455 section 5.5.3).
     ping: Option<Bytes>,
     closing: Closing,
     state: State,
@@ -153,7 +154,10 @@ impl Core {
                 self.tell(Direction::Received, &received);
             }
             match received {
-                Received::Message(message) => return Some(Next::Message(message)),
+                Received::Message(message) => {
+                    self.answer_ping();
+                    return Some(Next::Message(message));
+                }
                 Received::Ping(payload) => self.ping = Some(payload),
                 Received::Pong(payload) => {
                     if self.watch.is_pong(&payload) {
@@ -161,6 +165,7 @@ impl Core {
                     }
                 }
                 Received::Close(close) => {
+                    self.answer_ping();
                     if let Some(answer) = self.closing.receive(close).cloned() {
                         self.encoder.close(&answer, &mut self.output);
                         if self.is_read {
@@ -202,8 +207,8 @@ impl Core {
         Poll::Ready(Ok(count))
     }
 
-    /// Writes all that waits.
-    fn poll_write(&mut self, task: &mut task::Context<'_>) -> Poll<()> {
+    /// Answers the latest ping.
+    fn answer_ping(&mut self) {
         if let Some(payload) = self.ping.take()
             && !self.closing.is_sent()
         {
@@ -212,6 +217,11 @@ impl Core {
                 self.tell(Direction::Sent, &Received::Pong(payload));
             }
         }
+    }
+
+    /// Writes all that waits.
+    fn poll_write(&mut self, task: &mut task::Context<'_>) -> Poll<()> {
+        self.answer_ping();
         let mut has_written = false;
         while self.output.has_remaining() {
             let stream = Pin::new(&mut self.stream);

@@ -12,7 +12,7 @@
 //! Encoder::new(Role::Client).message(&Message::from("ahoy"), &mut output);
 //!
 //! let mut decoder = Decoder::new(Role::Server, Limits::default());
-//! decoder.feed(&output.take());
+//! decoder.feed(&output.take_all());
 //! assert_eq!(decoder.next()?, Some(Received::Message("ahoy".into())));
 //! # Ok::<(), portolan_ws::Violation>(())
 //! ```

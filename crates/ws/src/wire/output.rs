@@ -55,7 +55,7 @@ impl Output {
     }
 
     /// All that waits, in one piece.
-    pub fn take(&mut self) -> Bytes {
+    pub fn take_all(&mut self) -> Bytes {
         self.copy_to_bytes(self.length)
     }
 }
@@ -127,7 +127,7 @@ mod tests {
             let count = output.chunks_vectored(&mut slices);
             let length: usize = slices[..count].iter().map(|slice| slice.len()).sum();
             prop_assert_eq!(length, output.len());
-            got.extend_from_slice(&output.take());
+            got.extend_from_slice(&output.take_all());
             prop_assert_eq!(got, expected);
             prop_assert!(output.is_empty() && output.tail.capacity() <= KEPT);
         }
