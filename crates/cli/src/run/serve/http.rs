@@ -18,7 +18,7 @@ use crate::run::blocking;
 use crate::run::capture::captured;
 use crate::run::connections::Connections;
 use crate::run::dialer::misfit;
-use crate::run::entrance::Entrance;
+use crate::run::entrance::{Entrance, Protocol};
 use crate::run::signals::Signals;
 use crate::run::{descriptors, login, models, prompt};
 
@@ -123,7 +123,7 @@ fn entrance<'a>(
         args: &args.serving,
         url,
         timeouts: Timeouts { connect, operation: None, idle: None },
-        has_events: true,
+        protocol: Some(Protocol { alpn: &["h2", "http/1.1"] }),
         is_behind_proxy: false,
         cert: None,
         capture,
