@@ -38,6 +38,7 @@ mod disposition;
 mod error;
 mod events;
 mod file_slice;
+mod files;
 mod lines;
 mod multipart;
 mod netrc;
@@ -59,6 +60,9 @@ pub use disposition::{file_name, safe_name};
 pub use error::{HttpError, Speaks};
 pub use events::{EventParser, ServerEvent};
 pub use file_slice::FileSlice;
+pub use files::{
+    Account, EntityTag, Files, PathError, Ranges, RequestPath, Upload, Validators, Verdict,
+};
 pub use multipart::{Form, Part};
 pub use netrc::{Login, Netrc};
 pub use redirect::{Redirect, Redirects};
