@@ -6,7 +6,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut};
-use http::{Method, header};
 use portolan_core::{Error, Kind};
 use portolan_net::Stream;
 use tokio::io::AsyncWriteExt;
@@ -14,10 +13,12 @@ use tokio::io::AsyncWriteExt;
 use super::buffered::{Buffered, Wait};
 use super::date::write_date;
 use super::leading::leading;
-use super::send::{Asked, write_status};
+use super::recent::Lookup;
+use super::send::write_status;
 use super::turn::{After, Begun, Broken, answer};
 use super::{Visit, buffers, http2};
-use crate::wire::{BadRequest, Fields, Head, Scan, list};
+use crate::file_slice::FileSlice;
+use crate::wire::{BadRequest, Fields, Head, Scan};
 
 /// How long a peer that is sent away is listened to: a connection that is closed with bytes unread
 /// is reset, and the peer would not learn why (RFC 9112 section 9.6).
@@ -27,6 +28,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub(super) struct Exchange<'a> {
     visit: &'a Visit<'a>,
     io: Buffered,
+    /// What is to be sent after that.
+    file: Option<FileSlice>,
     scan: Scan,
     /// Requests so far.
     count: u64,
@@ -42,6 +45,15 @@ enum Next {
     Broken(Broken),
 }
 
+/// What begins in the buffer.
+enum Begin {
+    /// Less than a head.
+    Part,
+    /// A request, which was answered at once.
+    Answered,
+    Request(Box<Begun>),
+}
+
 /// What is in the buffer.
 enum Found {
     /// Less than a request.
@@ -53,7 +65,7 @@ enum Found {
 
 impl<'a> Exchange<'a> {
     pub(super) fn new(stream: Stream, visit: &'a Visit<'a>) -> Self {
-        Self { visit, io: Buffered::new(stream), scan: Scan::default(), count: 0 }
+        Self { visit, io: Buffered::new(stream), file: None, scan: Scan::default(), count: 0 }
     }
 
     /// Answers requests until the connection ends, or the server stops and none is under way.
@@ -89,7 +101,7 @@ impl<'a> Exchange<'a> {
             if let Found::Next(next) = found {
                 return Poll::Ready(next);
             }
-            match self.io.poll_flush(cx) {
+            match self.poll_send(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Next::Broken(error.into())),
                 Poll::Pending => {
@@ -107,6 +119,15 @@ impl<'a> Exchange<'a> {
                 Poll::Pending => return self.poll_idle(cx, stopping),
             }
         }
+    }
+
+    /// Sends what is to be sent.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        if let Some(file) = &mut self.file {
+            ready!(self.io.poll_send_file(cx, file))?;
+            self.file = None;
+        }
+        self.io.poll_flush(cx)
     }
 
     /// Waits for the first byte of a request, or for the end of its head.
@@ -137,59 +158,72 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Looks for requests in the buffer.
+    /// Looks for requests in the buffer, and answers those that can be answered at once.
     fn find(&mut self) -> Found {
-        while self.io.input.starts_with(b"\r\n") {
-            self.io.input.advance(2);
-        }
-        let input = &self.io.input[..];
-        if input.is_empty() || input == b"\r" {
-            return Found::Part;
-        }
-        if self.count == 0 && self.visit.may_be_http2() {
-            let length = input.len().min(http2::PREFACE.len());
-            match input[..length] == http2::PREFACE[..length] {
-                true if length == http2::PREFACE.len() => return Found::Next(Next::Http2),
-                // No method of HTTP/1 begins like this.
-                true if length > 4 => return Found::Part,
-                _ => {}
+        loop {
+            if self.io.is_full() || self.file.is_some() {
+                return Found::Full;
             }
-        }
-        match self.begin() {
-            Ok(Some(begun)) => Found::Next(Next::Request(begun)),
-            Ok(None) => Found::Part,
-            Err(error) => Found::Next(Next::Refuse(error)),
+            while self.io.input.starts_with(b"\r\n") {
+                self.io.input.advance(2);
+            }
+            if matches!(&self.io.input[..], [] | [b'\r']) {
+                return Found::Part;
+            }
+            if let Some(found) = self.find_http2() {
+                return found;
+            }
+            match self.begin() {
+                Ok(Begin::Part) => return Found::Part,
+                Ok(Begin::Answered) => {}
+                Ok(Begin::Request(begun)) => return Found::Next(Next::Request(begun)),
+                Err(error) => return Found::Next(Next::Refuse(error)),
+            }
         }
     }
 
-    /// Takes the head of a request off the buffer; `None` where it is not all there.
-    fn begin(&mut self) -> Result<Option<Box<Begun>>, BadRequest> {
+    /// Whether the client begins with HTTP/2, where it may.
+    fn find_http2(&self) -> Option<Found> {
+        let input = &self.io.input[..];
+        let length = input.len().min(http2::PREFACE.len());
+        // Four bytes and fewer could be the method of a request.
+        let may_be = self.count == 0 && length > 4 && self.visit.may_be_http2();
+        if !may_be || input[..length] != http2::PREFACE[..length] {
+            return None;
+        }
+        let is_whole = length == http2::PREFACE.len();
+        Some(if is_whole { Found::Next(Next::Http2) } else { Found::Part })
+    }
+
+    /// Takes a request off the buffer, once all of its head is there.
+    fn begin(&mut self) -> Result<Begin, BadRequest> {
         let limits = &self.visit.server.limits;
-        let Some(end) = self.scan.end(&self.io.input, limits)? else { return Ok(None) };
+        let Buffered { stream, input, output, .. } = &mut self.io;
+        let Some(end) = self.scan.end(input, limits)? else { return Ok(Begin::Part) };
         let mut fields = Fields::new();
-        let head = Head::parse(&self.io.input[..end], &mut fields, limits)?;
+        let head = Head::parse(&input[..end], &mut fields, limits)?;
         self.scan = Scan::default();
         self.count += 1;
-        let request = head.to_request(&self.io.input[..end])?;
-        let te = request.headers().get_all(header::TE).into_iter();
-        let asked = Asked {
-            version: head.version,
-            is_head: request.method() == Method::HEAD,
-            is_connect: request.method() == Method::CONNECT,
-            takes_trailers: te
-                .flat_map(|value| list(value.as_bytes()))
-                .any(|coding| coding.eq_ignore_ascii_case(b"trailers")),
-        };
-        let begun = Begun {
-            request,
-            asked,
-            framing: head.framing,
-            expects_continue: head.expects_continue,
-            may_persist: head.is_persistent && limits.requests.is_none_or(|most| self.count < most),
-        };
-        self.io.input.advance(end);
+        let may_persist =
+            head.is_persistent && limits.requests.is_none_or(|most| self.count < most);
+        let mut begin = Begin::Answered;
+        match self.visit.lookup(&head, may_persist) {
+            Some(Lookup::Answer(answer)) if answer.is_small() || stream.can_send_files() => {
+                self.file = answer.write(buffers::provide(output));
+                self.visit.log_recent(&head, answer.length());
+            }
+            lookup => {
+                let ticket = match lookup {
+                    Some(Lookup::Nothing(ticket)) => Some(ticket),
+                    _ => None,
+                };
+                let begun = Begun::new(&head, &input[..end], may_persist, ticket)?;
+                begin = Begin::Request(Box::new(begun));
+            }
+        }
+        input.advance(end);
         self.io.is_served();
-        Ok(Some(Box::new(begun)))
+        Ok(begin)
     }
 
     /// Goes on in HTTP/2.

@@ -77,6 +77,18 @@ impl Plan {
 
     /// Writes the head.
     pub(super) fn write_head(&self, asked: Asked, response: &Parts, output: &mut BytesMut) {
+        self.write_lasting(response, output);
+        if !self.switches {
+            write_connection(asked.version, self.persists, output);
+        }
+        if !response.headers.contains_key(header::DATE) {
+            write_date(output);
+        }
+        output.extend_from_slice(b"\r\n");
+    }
+
+    /// Writes what of the head is the same whenever and to whomever it is sent.
+    pub(super) fn write_lasting(&self, response: &Parts, output: &mut BytesMut) {
         write_status(response.status, output);
         for (name, value) in &response.headers {
             let is_ours = match *name {
@@ -94,13 +106,6 @@ impl Plan {
         if self.delivery == Delivery::Chunked {
             output.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
-        if !self.switches {
-            write_connection(asked.version, self.persists, output);
-        }
-        if !response.headers.contains_key(header::DATE) {
-            write_date(output);
-        }
-        output.extend_from_slice(b"\r\n");
     }
 }
 

@@ -9,16 +9,17 @@ use std::task::{Context, Poll, ready};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{BufMut, Bytes};
-use http::Request;
+use http::{HeaderValue, Method, Request, header};
 use hyper::body::{Body as _, Frame};
 
 use super::Visit;
 use super::body::{Feed, body};
 use super::buffered::{Buffered, Wait};
+use super::recent::Ticket;
 use super::send::{Asked, Delivery, Plan, write_end};
 use super::upgrade::{Then, Upgrade};
-use crate::file_slice::{FileBody, FileSlice, shrunk};
-use crate::wire::{BadRequest, Framing};
+use crate::file_slice::{FileBody, FileSlice};
+use crate::wire::{BadRequest, Framing, Head, list};
 
 /// From this size on the kernel sends a file: below it, a copy behind the head costs less.
 const SENDFILE: u64 = 32 * 1024;
@@ -70,6 +71,31 @@ pub(super) struct Begun {
     pub(super) expects_continue: bool,
     /// Whether the connection may carry another request.
     pub(super) may_persist: bool,
+    /// Lets the answer be given again, where it may.
+    pub(super) ticket: Option<Ticket>,
+}
+
+impl Begun {
+    /// The request with this head, which is `bytes`.
+    pub(super) fn new(
+        head: &Head<'_>,
+        bytes: &[u8],
+        may_persist: bool,
+        ticket: Option<Ticket>,
+    ) -> Result<Self, BadRequest> {
+        let request = head.to_request(bytes)?;
+        let codings = request.headers().get_all(header::TE).iter().map(HeaderValue::as_bytes);
+        let asked = Asked {
+            version: head.version,
+            is_head: request.method() == Method::HEAD,
+            is_connect: request.method() == Method::CONNECT,
+            takes_trailers: codings
+                .flat_map(list)
+                .any(|coding| coding.eq_ignore_ascii_case(b"trailers")),
+        };
+        let Head { framing, expects_continue, .. } = *head;
+        Ok(Self { request, asked, framing, expects_continue, may_persist, ticket })
+    }
 }
 
 /// Answers a request.
@@ -81,7 +107,7 @@ pub(super) async fn answer(
     visit: &Visit<'_>,
     begun: Begun,
 ) -> Result<After, Broken> {
-    let Begun { request, asked, framing, expects_continue, may_persist } = begun;
+    let Begun { request, asked, framing, expects_continue, may_persist, ticket } = begun;
     let mut entry = visit.log_entry(&request);
     let (body, mut feed) = match body(framing, expects_continue, &visit.server.limits) {
         Ok(both) => both,
@@ -99,7 +125,7 @@ pub(super) async fn answer(
         Err(broken) => return Err(broken),
     };
     let status = response.status();
-    let sent = turn.send(response, may_persist).await;
+    let sent = turn.send(response, may_persist, ticket).await;
     if let Some(entry) = entry.take() {
         entry.answered(status, turn.sent, &visit.cx);
     }
@@ -157,7 +183,12 @@ impl Turn<'_> {
         self.beside(false, |_, cx| answering.as_mut().poll(cx).map(Ok)).await
     }
 
-    async fn send(&mut self, response: Response, may_persist: bool) -> Result<Plan, Broken> {
+    async fn send(
+        &mut self,
+        response: Response,
+        may_persist: bool,
+        ticket: Option<Ticket>,
+    ) -> Result<Plan, Broken> {
         let (mut head, body) = response.into_parts();
         let slice = head.extensions.remove::<FileSlice>();
         let size = slice.as_ref().map(FileSlice::length).or_else(|| body.size_hint().exact());
@@ -165,14 +196,18 @@ impl Turn<'_> {
         let may_persist = may_persist && !(self.feed.owes_continue() && !self.feed.is_at_end());
         let plan = Plan::new(self.asked, &head, size, may_persist && !self.visit.cx.is_stopping());
         plan.write_head(self.asked, &head, self.io.output());
-        drop(head);
-        match (plan.delivery, slice) {
+        match (plan.delivery, &slice) {
             (Delivery::Nothing, _) => {}
             (_, Some(slice)) if slice.length >= SENDFILE && self.io.stream.can_send_files() => {
-                self.send_file(slice).await?;
+                self.send_file(slice.clone()).await?;
             }
-            (delivery, Some(slice)) => self.send_body(delivery, FileBody::new(slice)).await?,
+            (delivery, Some(slice)) => {
+                self.send_body(delivery, FileBody::new(slice.clone())).await?;
+            }
             (delivery, None) => self.send_body(delivery, body).await?,
+        }
+        if let (Some(ticket), Some(slice)) = (ticket, &slice) {
+            self.visit.server.keep(ticket, &plan, &head, slice);
         }
         Ok(plan)
     }
@@ -241,30 +276,16 @@ impl Turn<'_> {
 
     /// Has the kernel send a file behind the head.
     async fn send_file(&mut self, mut slice: FileSlice) -> Result<(), Broken> {
-        self.beside(true, |io, cx| io.poll_flush_more(cx).map_err(Broken::from)).await?;
-        while slice.length > 0 {
-            let sending = self.beside(true, |io, cx| {
-                let FileSlice { file, offset, length } = &slice;
-                let sent = ready!(io.stream.poll_send_file(cx, file, *offset, *length));
-                io.progress();
-                Poll::Ready(Ok(sent))
-            });
-            let count = match sending.await? {
-                Ok(0) => return Err(Broken::Answer(shrunk().into())),
-                Ok(count) => count as u64,
-                // Not every file system lets it.
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                    let length = self.sent + slice.length;
-                    let rest = FileBody::new(slice);
-                    return self.send_body(Delivery::Length(length), rest).await;
-                }
-                Err(error) => return Err(error.into()),
-            };
-            slice.offset += count;
-            slice.length -= count;
-            self.sent += count;
+        let length = slice.length;
+        let sending = self.beside(true, |io, cx| io.poll_send_file(cx, &mut slice).map(Ok)).await;
+        self.sent = length - slice.length;
+        match sending? {
+            // Not every file system lets it.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                self.send_body(Delivery::Length(length), FileBody::new(slice)).await
+            }
+            sent => Ok(sent?),
         }
-        Ok(())
     }
 
     async fn flush(&mut self) -> Result<(), Broken> {
