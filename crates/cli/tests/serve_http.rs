@@ -237,6 +237,8 @@ fn tls_is_spoken_with_a_certificate_of_its_own() {
     let file = format!("{url}/chart.txt");
     assert_eq!(run(&["http", "-k", "--http2", &file]).done(), "here be dragons");
     assert_eq!(run(&["http", "-k", "--http1.1", &file]).done(), "here be dragons");
+    let head = run(&["http", "-k", "--http2", "--print", "h", "HEAD", &file]).done();
+    assert!(head.starts_with("HTTP/2 200") && head.contains("content-length: 15"), "{head}");
     assert_eq!(run(&["http", &file]).code, Some(60));
 }
 

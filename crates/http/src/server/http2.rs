@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::Request;
+use http::{Request, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -66,6 +66,8 @@ impl Owned {
         let entry = visit.log_entry(&request);
         let mut response = visit.answer(request.map(Body::new)).await;
         if let Some(slice) = response.extensions_mut().remove::<FileSlice>() {
+            // The router counted the body that was empty.
+            response.headers_mut().insert(header::CONTENT_LENGTH, slice.length().into());
             *response.body_mut() = Body::new(FileBody::new(slice));
         }
         Ok(match entry {
