@@ -1,6 +1,7 @@
 //! Files: what is sent of them, and what is listed.
 #![expect(clippy::unwrap_used, reason = "what is needed for a test and fails, fails it")]
 
+#[expect(dead_code, reason = "these tests need nothing outside")]
 mod served;
 #[expect(dead_code, reason = "these tests need no scripts")]
 mod support;
