@@ -153,15 +153,15 @@ async fn a_form_brings_files() {
 #[tokio::test]
 async fn a_browser_is_sent_back_to_the_list() {
     let served = Served::new(&[("d/x", "")], uploads).await;
-    let browser = (ACCEPT, "text/html,*/*;q=0.8");
-    let got = served.get("/d/", &[browser.clone()]).await;
+    let browser = [(ACCEPT, "text/html,*/*;q=0.8")];
+    let got = served.get("/d/", &browser).await;
     assert!(got.text().contains("<form id=upload method=post enctype=multipart/form-data>"));
     for (path, name, location) in [("/d/", "a", "./"), ("/d", "b", "./d/")] {
-        let got = post(&served, path, &[browser.clone()], &file(name, "ahoy")).await;
+        let got = post(&served, path, &browser, &file(name, "ahoy")).await;
         assert_eq!((got.status.as_u16(), got.field(LOCATION)), (303, location));
     }
     assert_eq!(served.read("d/b").as_deref(), Some("ahoy"));
-    let got = post(&served, "/d/", &[browser], &file("a", "ahoy")).await;
+    let got = post(&served, "/d/", &browser, &file("a", "ahoy")).await;
     assert_eq!((got.status.as_u16(), got.field(CONTENT_TYPE)), (409, "text/html; charset=utf-8"));
 }
 
@@ -262,21 +262,21 @@ async fn pages_of_other_sites_cannot_upload() {
     let served = Served::new(&[], uploads).await;
     let own = format!("http://{}:{}", served.url.host(), served.url.port());
     for (n, (field, status)) in [
-        ((ORIGIN, own.as_str()), 201),
-        ((ORIGIN, "https://evil.test"), 403),
-        ((ORIGIN, "null"), 403),
-        ((SEC_FETCH_SITE, "same-origin"), 201),
-        ((SEC_FETCH_SITE, "none"), 201),
-        ((SEC_FETCH_SITE, "cross-site"), 403),
-        ((SEC_FETCH_SITE, "same-site"), 403),
+        ([(ORIGIN, own.as_str())], 201),
+        ([(ORIGIN, "https://evil.test")], 403),
+        ([(ORIGIN, "null")], 403),
+        ([(SEC_FETCH_SITE, "same-origin")], 201),
+        ([(SEC_FETCH_SITE, "none")], 201),
+        ([(SEC_FETCH_SITE, "cross-site")], 403),
+        ([(SEC_FETCH_SITE, "same-site")], 403),
     ]
     .into_iter()
     .enumerate()
     {
         let name = n.to_string();
-        let got = post(&served, "/", &[field.clone()], &file(&name, "ahoy")).await;
+        let got = post(&served, "/", &field, &file(&name, "ahoy")).await;
         assert_eq!(got.status, status, "{field:?}");
-        let got = put(&served, &format!("/put{n}"), &[field.clone()], "ahoy").await;
+        let got = put(&served, &format!("/put{n}"), &field, "ahoy").await;
         assert_eq!(got.status, status, "{field:?}");
     }
     let set = |files: Files| uploads(files).with_cors(true);
