@@ -216,7 +216,6 @@ impl Files {
     }
 
     /// Routes that lead every request here.
-    #[must_use]
     pub fn into_router(self) -> Router {
         Router::new().fallback(move |request: Request| {
             let files = self.clone();

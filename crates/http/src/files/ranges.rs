@@ -88,12 +88,12 @@ fn number(digits: &[u8]) -> Option<u64> {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "it is one range")]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    #[expect(clippy::single_range_in_vec_init, reason = "it is one range")]
     #[test]
     fn ranges_are_read_for_a_size() {
         for (field, parts) in [

@@ -15,16 +15,16 @@ use super::{PathError, page};
 pub(super) struct Refusal {
     status: StatusCode,
     why: String,
-    headers: HeaderMap,
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, why: impl Into<String>) -> Self {
-        Self { status, why: why.into(), headers: HeaderMap::new() }
+        Self { status, why: why.into(), header: None }
     }
 
     pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.header = Some((name, value));
         self
     }
 
@@ -41,7 +41,7 @@ impl Refusal {
             format!("{}\n", self.why).into_response()
         };
         *response.status_mut() = self.status;
-        response.headers_mut().extend(self.headers);
+        response.headers_mut().extend(self.header);
         response
     }
 }
