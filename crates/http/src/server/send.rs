@@ -54,18 +54,18 @@ impl Plan {
         let status = response.status;
         let switches =
             status == StatusCode::SWITCHING_PROTOCOLS || asked.is_connect && status.is_success();
-        let is_bare = status.is_informational() || status == StatusCode::NO_CONTENT || switches;
+        let is_bare = status.is_informational()
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+            || switches;
         let said = number(&response.headers);
         let length = match size {
             _ if is_bare => None,
             // A body that is not sent need not be there: what is said of it counts.
-            Some(0) if asked.is_head || status == StatusCode::NOT_MODIFIED => said,
+            Some(0) if asked.is_head => said,
             size => size.or(said),
         };
         let delivery = match length {
-            _ if is_bare || asked.is_head || status == StatusCode::NOT_MODIFIED => {
-                Delivery::Nothing
-            }
+            _ if is_bare || asked.is_head => Delivery::Nothing,
             Some(length) => Delivery::Length(length),
             None if asked.version == Version::HTTP_11 => Delivery::Chunked,
             None => Delivery::UntilClose,

@@ -26,15 +26,15 @@ pub(crate) async fn secure_listener(alpn: &[&str]) -> Listener {
     listener.with_tls(tls::Server::new(identity).with_alpn(alpn))
 }
 
-/// A dialer that trusts such a listener, and asks for these protocols.
-pub(crate) fn trusting(alpn: &[&str]) -> Dialer {
-    let tls = tls::Tls::new().with_alpn(alpn);
-    Dialer::new().with_tls(tls::danger::without_verification(tls))
+/// A dialer that trusts such a listener.
+pub(crate) fn trusting() -> Dialer {
+    Dialer::new().with_tls(tls::danger::without_verification(tls::Tls::new()))
 }
 
 /// A stream to whatever listens there, by TLS where the URL says so.
 pub(crate) async fn dial(url: &Url) -> Stream {
-    trusting(&["http/1.1"]).dial(&url.endpoint(), &context()).await.unwrap().stream
+    let dialer = trusting().with_default_alpn(&["http/1.1"]);
+    dialer.dial(&url.endpoint(), &context()).await.unwrap().stream
 }
 
 /// All that a server says to these bytes, after which the client has no more to say.
@@ -52,6 +52,11 @@ pub(crate) async fn exchange(url: &Url, bytes: &[u8]) -> String {
 /// The statuses of several answers, whose bodies have no status lines in them.
 pub(crate) fn statuses(answers: &str) -> Vec<u16> {
     answers.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].parse().unwrap()).collect()
+}
+
+/// What follows the heads of several answers.
+pub(crate) fn bodies(answers: &str) -> Vec<&str> {
+    answers.split("HTTP/1.1 ").skip(1).map(|it| it.split_once("\r\n\r\n").unwrap().1).collect()
 }
 
 /// The URL of a server of these routes.
