@@ -48,8 +48,7 @@ async fn serve(
     console: &Console,
 ) -> Result<Exit, Error> {
     let log = AccessLog::new(args.access_log, console);
-    let mut server =
-        Server::new(files(args, console).await?.into_router()).with_limits(limits(args));
+    let mut server = Server::files(files(args, console).await?).with_limits(limits(args));
     if log.is_some() {
         server = server.with_access_log();
     }
