@@ -3,6 +3,7 @@
 mod progress;
 
 use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -169,17 +170,16 @@ fn target(args: &GetArgs, count: usize) -> Result<Target, Error> {
             Err(Error::new(Kind::Usage, message)
                 .with_hint("give a directory, with a slash at its end"))
         }
-        false if is_stdout(args) => Ok(Target::Writer(Box::new(stdout()?))),
+        false if is_stdout(args) => stdout().map(Target::Open),
         false => Ok(Target::File(output.clone())),
     }
 }
 
 /// Stdout without the search for ends of lines that the standard library's does.
-fn stdout() -> Result<tokio::fs::File, Error> {
+fn stdout() -> Result<File, Error> {
     let own = io::stdout().as_fd().try_clone_to_owned();
-    let own = own
-        .map_err(|cause| Error::new(Kind::Write, "could not write to stdout").with_source(cause))?;
-    Ok(tokio::fs::File::from_std(own.into()))
+    own.map(File::from)
+        .map_err(|cause| Error::new(Kind::Write, "could not write to stdout").with_source(cause))
 }
 
 /// The time limits of each file: none for the whole, as a large one takes its time.
