@@ -185,9 +185,11 @@ mod tests {
     use std::io::{Read, Seek};
     use std::os::fd::AsFd;
 
+    use portolan_core::Timeouts;
     use tokio::io::AsyncWriteExt;
 
     use super::*;
+    use crate::Context;
 
     const ENOUGH: Option<Duration> = Some(Duration::from_secs(20));
 
@@ -262,9 +264,9 @@ mod tests {
     #[tokio::test]
     async fn a_transfer_that_is_dropped_ends() {
         let (mut stream, theirs, file) = setup();
+        let cx = Context::new(Timeouts::default()).limited(Some(Duration::from_millis(20)));
         let moving = stream.receive_file(&file, 4, None, &|_| {});
-        let waiting = tokio::time::timeout(Duration::from_millis(20), moving);
-        assert!(waiting.await.is_err());
+        assert!(cx.until_deadline(moving).await.is_none());
         // The thread has let go of the socket once nobody holds it.
         drop(stream);
         assert!(ready(&theirs.as_fd(), PollFlags::HUP, ENOUGH).unwrap());
