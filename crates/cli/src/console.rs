@@ -198,6 +198,25 @@ impl Console {
         self.say(&format!("{ERROR}portolan:{ERROR:#} {}", sanitized_for_stderr(sentence)));
     }
 
+    /// Writes a line of a log, unless `-q` was given.
+    pub fn log(&self, line: &str) {
+        self.note(&sanitized_for_stderr(line));
+    }
+
+    /// Writes an object of a log as one line of JSON: to stdout where that is JSON Lines, else to
+    /// stderr unless `-q` was given.
+    ///
+    /// # Errors
+    /// [`Kind::Write`].
+    pub fn log_json(&self, r#type: &str, body: &impl Serialize) -> Result<(), Error> {
+        if self.json {
+            return self.json(r#type, body);
+        }
+        let line = show::line(r#type, body).map_err(io::Error::from).map_err(write_error)?;
+        self.note(line.trim_end());
+        Ok(())
+    }
+
     /// Asks for something, on the line where the answer is typed.
     pub fn prompt(&self, text: &str) {
         // There is nobody left to ask when stderr fails.

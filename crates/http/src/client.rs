@@ -381,9 +381,12 @@ impl Client {
         let mut headers = HeaderMap::with_capacity(parts.headers.len() + 4);
         if !self.is_http2 {
             // First, as RFC 9110 section 7.2 recommends.
-            let host = HeaderValue::try_from(authority);
-            headers.insert(header::HOST, host.map_err(|error| unsendable(&self.url, error))?);
-            headers.extend(parts.headers.remove(header::HOST).map(|host| (header::HOST, host)));
+            let host = match parts.headers.remove(header::HOST) {
+                Some(host) => host,
+                None => HeaderValue::try_from(authority)
+                    .map_err(|error| unsendable(&self.url, error))?,
+            };
+            headers.insert(header::HOST, host);
         }
         headers.extend(parts.headers);
         if parts.extensions.remove::<Complete>().is_none() {

@@ -1,5 +1,7 @@
 //! One stream type for all that carries bytes both ways.
 
+mod send_file;
+
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
