@@ -31,6 +31,8 @@ const READ_IN_PLACE: usize = 4 * 1024;
 pub(crate) const FULL: usize = 64 * 1024;
 /// How much is read from a peer that broke the protocol, so that it can read why it is left.
 const DISCARDED_MAX: usize = 1 << 20;
+/// How many pings and pongs may come without a message, and without a pause, among them.
+const FLOOD: u32 = 10_000;
 
 pub(crate) struct Core {
     role: Role,
@@ -41,6 +43,8 @@ pub(crate) struct Core {
     /// The latest ping that is not answered. One that came right before it needs no answer
     /// (RFC 6455 section 5.5.3).
     ping: Option<Bytes>,
+    /// How many pings and pongs have come in a row.
+    controls: u32,
     closing: Closing,
     state: State,
     /// Why nothing can be written.
@@ -93,6 +97,7 @@ impl Core {
             encoder,
             output: Output::default(),
             ping: None,
+            controls: 0,
             closing: Closing::default(),
             state: State::Open,
             broken: None,
@@ -153,8 +158,14 @@ impl Core {
             if self.is_read {
                 self.tell(Direction::Received, &received);
             }
+            self.controls += 1;
+            if self.controls > FLOOD {
+                self.violate(Violation::Flood(FLOOD));
+                return None;
+            }
             match received {
                 Received::Message(message) => {
+                    self.controls = 0;
                     self.answer_ping();
                     return Some(Next::Message(message));
                 }
@@ -182,7 +193,11 @@ impl Core {
         if self.output.len() > FULL {
             return Poll::Pending;
         }
-        match ready!(self.poll_read(task)) {
+        let Poll::Ready(read) = self.poll_read(task) else {
+            self.controls = 0;
+            return Poll::Pending;
+        };
+        match read {
             Ok(0) => Poll::Ready(Some(self.end(lost(self.broken.as_ref())))),
             Ok(_) => Poll::Ready(None),
             Err(error) => Poll::Ready(Some(self.end(lost(Some(&error))))),

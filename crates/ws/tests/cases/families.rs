@@ -56,7 +56,7 @@ const GOOD_UTF8: [&str; 14] = [
 ];
 
 /// Every case.
-pub fn all() -> Vec<Case> {
+pub(crate) fn all() -> Vec<Case> {
     let mut cases = Vec::new();
     for family in [
         framing,
