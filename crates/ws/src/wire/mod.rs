@@ -45,5 +45,5 @@ pub enum Role {
 
 /// What a peer wrote, fit to be shown: in one line, without control characters.
 pub(crate) fn printable(text: &str) -> String {
-    text.trim().replace(char::is_control, " ")
+    text.replace(char::is_control, " ").trim().to_owned()
 }
