@@ -2,8 +2,7 @@
 //! a peer that echoes messages, and what must come back. It knows nothing of our own crate, so that
 //! it judges any peer.
 
-// Each test that uses the table uses its own part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test uses its own part of it")]
 
 mod families;
 mod tester;

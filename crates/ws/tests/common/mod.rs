@@ -1,6 +1,6 @@
 //! What the tests share: servers of ours, and peers that speak bytes.
 
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test uses its own part of it")]
 
 use std::future::pending;
 use std::sync::{Arc, Mutex};
