@@ -7,6 +7,7 @@ use std::future::pending;
 
 use common::{connect, cx, dial, echo, echo_server, listener, raw_client, read_all, request};
 use portolan_core::{Error, Timeouts};
+use portolan_net::fault::Plan;
 use portolan_net::{Context, Listener, Stream};
 use portolan_ws::wire::handshake::Refusal;
 use portolan_ws::{CloseCode, Config, Deflate, Info, Message, Server, Upgrade, WebSocket};
@@ -226,4 +227,18 @@ async fn the_silence_of_a_peer_is_bounded_by_the_idle_limit() {
     assert_eq!(read_all(&mut stream).await[..4], [0x88, 20, 0x03, 0xe9]);
     let error = ends.recv().await.unwrap().unwrap_err();
     assert_eq!(format!("{error:#}"), "the peer was silent for 100 ms");
+}
+
+#[tokio::test]
+async fn a_planned_fault_answers_instead() {
+    let (listener, url) = listener().await;
+    let plan = Plan::new(vec!["GET /chat: reply=503".parse().unwrap()], 0);
+    let listener = listener.with_faults(plan).unwrap();
+    let handler =
+        |mut socket: WebSocket, _: Info, _: Context| async move { echo(&mut socket).await };
+    tokio::spawn(Server::new(handler).serve(listener, pending()));
+    let error = connect(&url.clone().with_path("/chat").unwrap(), &Config::default()).await;
+    let error = error.map(|_| ()).unwrap_err();
+    assert!(format!("{error:#}").ends_with("the server answered 503 Service Unavailable"));
+    connect(&url, &Config::default()).await.unwrap();
 }

@@ -291,10 +291,7 @@ impl Core {
         let timed_out = |message: String| Error::new(Kind::Timeout, message);
         let show = show_duration;
         match due {
-            Due::Ping => {
-                self.ping();
-                None
-            }
+            Due::Ping => self.ping().err().map(|error| self.end(error)),
             Due::Stopping => {
                 self.close(Close::new(CloseCode::GOING_AWAY, "the server shuts down"));
                 None
@@ -333,12 +330,14 @@ impl Core {
     }
 
     /// Sends a ping, which [`Next::Pong`] answers.
-    pub(crate) fn ping(&mut self) {
+    pub(crate) fn ping(&mut self) -> Result<(), Error> {
+        self.check()?;
         let payload = self.watch.ask();
         self.encoder.ping(&payload, &mut self.output);
         if self.is_read {
             self.tell(Direction::Sent, &Received::Ping(Bytes::copy_from_slice(&payload)));
         }
+        Ok(())
     }
 
     /// Begins the closing handshake, unless it has begun.
