@@ -10,6 +10,7 @@ use common::{connect, echo_server, listener, raw_accept, raw_client, raw_server,
 use common::{dial, request};
 use flate2::{Compress, Compression, FlushCompress};
 use portolan_core::{Error, Kind, Url};
+use portolan_net::fault::Plan;
 use portolan_net::{Context, Listener, Stream};
 use portolan_ws::wire::{Decoder, Limits, Received, Role};
 use portolan_ws::{
@@ -159,19 +160,17 @@ async fn a_handshake_without_end_has_one() {
     let (url, _ends) = echo_server(Config { handshake: BRIEF, ..Config::default() }).await;
     // One byte at a time keeps nobody waiting.
     let mut slow = dial(&url).await;
-    let head = request(&format!("X: {}\r\n", "a".repeat(8 << 10)));
     let (mut reader, mut writer) = tokio::io::split(&mut slow);
     let drip = async {
-        for byte in head.bytes().cycle() {
-            if writer.write_all(&[byte.max(b' ')]).await.is_err() {
-                break;
-            }
+        let mut piece = &b"GET /chat HTTP/1.1\r\nX: "[..];
+        while writer.write_all(piece).await.is_ok() {
+            piece = b"a";
             tokio::task::yield_now().await;
         }
     };
     let mut answer = Vec::new();
     let read = reader.read_to_end(&mut answer);
-    let (_, _, ()) = tokio::join!(drip, read, is_served(&url));
+    let ((), _, ()) = tokio::join!(drip, read, is_served(&url));
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431 "), "{answer:?}");
 
     let mut silent = dial(&url).await;
@@ -303,4 +302,34 @@ async fn who_does_not_answer_a_ping_or_a_close_is_left() {
     let (mut socket, _) = connect(&url.await, &config).await.unwrap();
     let error = socket.close(CloseCode::NORMAL, "").await.unwrap_err();
     assert_eq!(error.kind(), Kind::Timeout);
+}
+
+/// A client that echoes against a server whose stream has this fault; how it ends.
+async fn echo_through(fault: &str) -> Result<(), Error> {
+    let (listener, url) = listener().await;
+    let listener = listener.with_faults(Plan::new(vec![fault.parse().unwrap()], 1)).unwrap();
+    let handler = |mut socket: WebSocket, _: Info, _: Context| async move {
+        while let Some(message) = socket.receive().await? {
+            socket.feed(message).await?;
+        }
+        Ok(())
+    };
+    tokio::spawn(Server::new(handler).serve(listener, pending()));
+    let (mut socket, _) = connect(&url, &Config::default()).await?;
+    for size in [20, 60_000, 0] {
+        let message = Message::from("a".repeat(size));
+        socket.send(message.clone()).await?;
+        assert_eq!(socket.receive().await?, Some(message));
+    }
+    socket.close(CloseCode::NORMAL, "").await
+}
+
+#[tokio::test]
+async fn a_bad_line_is_survived_or_told() {
+    for fault in ["latency=2ms", "bandwidth=1MiB/s"] {
+        assert_eq!(echo_through(fault).await, Ok(()), "{fault}");
+    }
+    for (fault, kind) in [("cut=20KiB", Kind::Lost), ("cut=50", Kind::Lost)] {
+        assert_eq!(echo_through(fault).await.unwrap_err().kind(), kind, "{fault}");
+    }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Core {
     decoder: Decoder,
     encoder: Encoder,
     output: Output,
+    /// Whether the stream may hold back something that was written.
+    is_unflushed: bool,
     /// The latest ping that is not answered. One that came right before it needs no answer
     /// (RFC 6455 section 5.5.3).
     ping: Option<Bytes>,
@@ -96,6 +98,7 @@ impl Core {
             decoder,
             encoder,
             output: Output::default(),
+            is_unflushed: false,
             ping: None,
             controls: 0,
             closing: Closing::default(),
@@ -231,7 +234,6 @@ impl Core {
     /// Writes all that waits.
     fn poll_write(&mut self, task: &mut task::Context<'_>) -> Poll<()> {
         self.answer_ping();
-        let mut has_written = false;
         while self.output.has_remaining() {
             let stream = Pin::new(&mut self.stream);
             match poll_write_buf(stream, task, &mut self.output) {
@@ -243,12 +245,18 @@ impl Core {
                     return Poll::Pending;
                 }
             }
-            has_written = true;
+            self.is_unflushed = true;
         }
-        if has_written {
+        if self.is_unflushed {
             // TLS and streams that are boxed may hold back what they took.
-            ready!(Pin::new(&mut self.stream).poll_flush(task))
-                .unwrap_or_else(|e| self.break_off(e));
+            match Pin::new(&mut self.stream).poll_flush(task) {
+                Poll::Ready(Ok(())) => self.is_unflushed = false,
+                Poll::Ready(Err(error)) => self.break_off(error),
+                Poll::Pending => {
+                    self.watch.is_blocked();
+                    return Poll::Pending;
+                }
+            }
         }
         Poll::Ready(())
     }
@@ -256,6 +264,7 @@ impl Core {
     /// Nothing can be written any more. What the peer said before may still be read.
     fn break_off(&mut self, error: io::Error) {
         self.output = Output::default();
+        self.is_unflushed = false;
         self.broken.get_or_insert(error);
     }
 
