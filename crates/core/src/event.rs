@@ -29,6 +29,8 @@ pub enum Event {
     Retrying(Duration),
     /// A server's listener could not accept for the moment.
     AcceptFailed(Failure),
+    /// A server answered a request of HTTP.
+    Answered(Box<Answered>),
     /// A server's peer came.
     Opened {
         /// The peer.
@@ -58,6 +60,29 @@ pub enum Event {
         /// Why it ended, where it was not a plain close.
         failure: Option<Arc<Error>>,
     },
+}
+
+/// A request of HTTP that was answered: what an access log tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// Who asked.
+    pub peer: Endpoint,
+    /// The method.
+    pub method: String,
+    /// The target as it was sent; nothing where the request could not be read.
+    pub target: String,
+    /// The version of HTTP, such as `1.1`.
+    pub version: &'static str,
+    /// The status of the answer.
+    pub status: u16,
+    /// The bytes of the answer's body that were sent.
+    pub bytes: u64,
+    /// From the end of the request's head to the end of the answer.
+    pub elapsed: Duration,
+    /// What the request's `Referer` said.
+    pub referer: Option<String>,
+    /// What the request's `User-Agent` said.
+    pub agent: Option<String>,
 }
 
 /// Why a server sends somebody away.

@@ -83,6 +83,7 @@ impl Timings {
             }
             Event::Line(..)
             | Event::AcceptFailed(_)
+            | Event::Answered(_)
             | Event::Opened { .. }
             | Event::Refused { .. }
             | Event::Closed { .. } => {}

@@ -54,6 +54,12 @@ pub fn byte_rate(text: &str) -> Result<u64, UnitError> {
     }
 }
 
+/// Prints a size for people, in the units of 1024: `512 B`, `1.5 KiB`.
+#[must_use]
+pub fn show_size(bytes: u64) -> String {
+    bytesize::ByteSize::b(bytes).display().iec().to_string()
+}
+
 /// Prints a duration for people, in the unit that fits, to about three digits: `82 µs`,
 /// `3.25 ms`, `1.50 s`, `2 min`.
 #[must_use]
@@ -92,6 +98,7 @@ mod tests {
     fn sizes_and_rates() {
         assert_eq!(size("512"), Ok(512));
         assert_eq!(size("10MB"), Ok(10_000_000));
+        assert_eq!([0, 512, 1536].map(show_size), ["0 B", "512 B", "1.5 KiB"]);
         assert_eq!(size("ten"), Err(UnitError::Size));
         assert_eq!(byte_rate("64KiB/s"), Ok(65536));
         for bad in ["64KiB", "0/s", "/s", "1/m"] {

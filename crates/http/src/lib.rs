@@ -37,6 +37,8 @@ mod decode;
 mod disposition;
 mod error;
 mod events;
+mod file_slice;
+mod files;
 mod lines;
 mod multipart;
 mod netrc;
@@ -47,6 +49,7 @@ mod retries;
 mod server;
 mod session;
 mod watch;
+pub mod wire;
 
 pub use answer::{Answer, Received, Sent};
 pub use auth::{Auth, Challenge, DigestSession};
@@ -56,11 +59,15 @@ pub use cookies::Jar;
 pub use disposition::{file_name, safe_name};
 pub use error::{HttpError, Speaks};
 pub use events::{EventParser, ServerEvent};
+pub use file_slice::FileSlice;
+pub use files::{
+    Account, EntityTag, Files, PathError, Ranges, RequestPath, Upload, Validators, Verdict,
+};
 pub use multipart::{Form, Part};
 pub use netrc::{Login, Netrc};
 pub use redirect::{Redirect, Redirects};
 pub use request::{Prepared, Request};
 pub use response::{Events, Hop, Lines, Response};
 pub use retries::Retries;
-pub use server::{Server, upgrade};
+pub use server::{Limits, Server, upgrade};
 pub use session::{IntoUrl, Session, get};

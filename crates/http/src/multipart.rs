@@ -90,12 +90,7 @@ impl Form {
     /// # Errors
     /// [`Kind::Read`] where the system has no random numbers.
     pub fn new() -> Result<Self, Error> {
-        let mut random = [0; 16];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| {
-            Error::new(Kind::Read, "could not make a boundary: the system has no random numbers")
-        })?;
-        let boundary = format!("portolan-{:032x}", u128::from_ne_bytes(random));
-        Ok(Self { boundary, parts: Vec::new() })
+        Ok(Self { boundary: unguessable()?, parts: Vec::new() })
     }
 
     /// The same form with one part more.
@@ -153,6 +148,15 @@ impl Form {
         head.push_str("\r\n\r\n");
         head
     }
+}
+
+/// A name that nobody can guess: `portolan-` and 32 hexadecimal digits.
+pub(crate) fn unguessable() -> Result<String, Error> {
+    let mut random = [0; 16];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| {
+        Error::new(Kind::Read, "could not make a name: the system has no random numbers")
+    })?;
+    Ok(format!("portolan-{:032x}", u128::from_ne_bytes(random)))
 }
 
 /// A name in quotes: browsers percent-encode what would end it or its line, and nothing else.

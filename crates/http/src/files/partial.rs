@@ -1,0 +1,166 @@
+//! A file that is not there yet: it is written under a temporary name, and gets its own when it is
+//! whole and on the disk. One that is given up is removed.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use http::StatusCode;
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{fsync, linkat, openat, renameat, renameat_with, unlinkat};
+use rustix::io::Errno;
+use tokio::fs::File;
+use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
+
+use super::on_disk;
+use super::refusal::Refusal;
+use crate::multipart::unguessable;
+
+/// How much is written at once.
+const PIECE: usize = 256 * 1024;
+/// With what temporary names begin.
+const PREFIX: &str = ".portolan-";
+
+/// Whether this is the temporary name of a file that is being written, or was when the server was
+/// killed. Such files are neither served nor listed.
+pub(super) fn is_partial(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(PREFIX.as_bytes())
+}
+
+/// A file that is being written.
+pub(super) struct Partial {
+    place: Arc<Place>,
+    writer: BufWriter<File>,
+}
+
+/// Where it is written. What is there is removed in the end.
+struct Place {
+    directory: OwnedFd,
+    name: String,
+}
+
+impl Partial {
+    /// Begins a file in this directory.
+    pub(super) async fn create(directory: OwnedFd) -> io::Result<Self> {
+        let name = format!(".{}", unguessable().map_err(io::Error::other)?);
+        let created = on_disk(move || {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            let file = openat(&directory, &name, flags, Mode::from_raw_mode(0o666))?;
+            Ok((Arc::new(Place { directory, name }), std::fs::File::from(file)))
+        });
+        let (place, file) = created.await?;
+        Ok(Self { place, writer: BufWriter::with_capacity(PIECE, File::from_std(file)) })
+    }
+
+    /// Writes all that comes, as long as there is `room` for it; how much that was.
+    pub(super) async fn fill<E>(
+        &mut self,
+        pieces: impl Stream<Item = Result<Bytes, E>>,
+        room: &mut u64,
+    ) -> Result<u64, Refusal>
+    where
+        Refusal: From<E>,
+    {
+        fill(&mut self.writer, pieces, room).await
+    }
+
+    /// Brings it to the disk and gives it its name. Where there is such a file, it is replaced, or
+    /// else this is an error.
+    pub(super) async fn keep(mut self, name: &OsStr, overwrites: bool) -> io::Result<()> {
+        self.writer.flush().await?;
+        self.writer.get_ref().sync_all().await?;
+        let (place, name) = (self.place.clone(), name.to_owned());
+        on_disk(move || Ok(place.rename(&name, overwrites)?)).await
+    }
+}
+
+/// Writes what comes to `writer`.
+async fn fill<E>(
+    writer: &mut (impl AsyncWrite + Unpin),
+    pieces: impl Stream<Item = Result<Bytes, E>>,
+    room: &mut u64,
+) -> Result<u64, Refusal>
+where
+    Refusal: From<E>,
+{
+    let mut pieces = std::pin::pin!(pieces);
+    let mut written = 0;
+    while let Some(piece) = pieces.next().await {
+        let piece = piece?;
+        *room = room.checked_sub(piece.len() as u64).ok_or_else(too_large)?;
+        writer.write_all(&piece).await?;
+        written += piece.len() as u64;
+    }
+    // What does not fit shows only now.
+    writer.flush().await?;
+    Ok(written)
+}
+
+/// Why a file that is larger than is allowed is not taken.
+pub(super) fn too_large() -> Refusal {
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "this is more than the server takes at once")
+}
+
+impl Place {
+    fn rename(&self, name: &OsStr, overwrites: bool) -> Result<(), Errno> {
+        let Self { directory, name: old } = self;
+        if overwrites {
+            renameat(directory, old, directory, name)?;
+        } else {
+            match renameat_with(directory, old, directory, name, RenameFlags::NOREPLACE) {
+                // Not every file system has this. A link replaces nothing either, and the old name
+                // goes as always.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                    linkat(directory, old, directory, name, AtFlags::empty())?;
+                }
+                renamed => renamed?,
+            }
+        }
+        fsync(directory)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Where it has its name already, there is nothing.
+        let _ = unlinkat(&self.directory, &self.name, AtFlags::empty());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use tokio::fs::OpenOptions;
+
+    use super::*;
+
+    fn pieces(count: usize) -> impl Stream<Item = io::Result<Bytes>> {
+        stream::iter((0..count).map(|_| Ok(Bytes::from(vec![b'a'; 100_000]))))
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_full_disk_is_said_so() {
+        let full = OpenOptions::new().write(true).open("/dev/full").await.unwrap();
+        // Less than is written at once, too.
+        for count in [1, 10] {
+            let mut writer = BufWriter::with_capacity(PIECE, full.try_clone().await.unwrap());
+            let refusal =
+                fill(&mut writer, pieces(count), &mut u64::MAX.clone()).await.unwrap_err();
+            assert_eq!(refusal.status(), StatusCode::INSUFFICIENT_STORAGE);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_is_refused_at_once() {
+        let mut room = 250_000;
+        let mut written = Vec::new();
+        let refusal = fill(&mut written, pieces(3), &mut room).await.unwrap_err();
+        assert_eq!(refusal.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!((written.len(), room), (200_000, 50_000));
+    }
+}
