@@ -24,6 +24,7 @@ pub use portolan_net as net;
 pub use portolan_probe as probe;
 pub use portolan_relay as relay;
 pub use portolan_transfer as transfer;
+pub use portolan_ws as ws;
 
 /// The same for programs without a runtime.
 pub mod blocking {
