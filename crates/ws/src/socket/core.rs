@@ -2,7 +2,7 @@
 //!
 //! It is polled, so that nothing is lost when who waits for it stops waiting.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{self, Poll, ready};
@@ -12,7 +12,7 @@ use portolan_core::units::show_duration;
 use portolan_core::{Direction, Error, Event, Frame, Kind};
 use portolan_net::{Context, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::io::{poll_read_buf, poll_write_buf};
+use tokio_util::io::poll_read_buf;
 
 use super::watch::{Due, Watch};
 use crate::error::{closed, lost, violated};
@@ -29,6 +29,8 @@ const READ: usize = 16 * 1024;
 const READ_IN_PLACE: usize = 4 * 1024;
 /// With so much waiting to be written, nothing more is read.
 pub(crate) const FULL: usize = 64 * 1024;
+/// How many pieces are written at once.
+const SLICES: usize = 16;
 /// How much is read from a peer that broke the protocol, so that it can read why it is left.
 const DISCARDED_MAX: usize = 1 << 20;
 /// How many pings and pongs may come without a message, and without a pause, among them.
@@ -241,8 +243,7 @@ impl Core {
     fn poll_write(&mut self, task: &mut task::Context<'_>) -> Poll<()> {
         self.answer_ping();
         while self.output.has_remaining() {
-            let stream = Pin::new(&mut self.stream);
-            match poll_write_buf(stream, task, &mut self.output) {
+            match self.poll_write_some(task) {
                 Poll::Ready(Ok(1..)) => self.watch.is_read_by_peer(),
                 Poll::Ready(Ok(_)) => self.break_off(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Err(error)) => self.break_off(error),
@@ -265,6 +266,18 @@ impl Core {
             }
         }
         Poll::Ready(())
+    }
+
+    fn poll_write_some(&mut self, task: &mut task::Context<'_>) -> Poll<io::Result<usize>> {
+        let stream = Pin::new(&mut self.stream);
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let written = match self.output.chunks_vectored(&mut slices) {
+            1 => stream.poll_write(task, &slices[0]),
+            count => stream.poll_write_vectored(task, &slices[..count]),
+        };
+        let count = ready!(written)?;
+        self.output.advance(count);
+        Poll::Ready(Ok(count))
     }
 
     /// Nothing can be written any more. What the peer said before may still be read.
