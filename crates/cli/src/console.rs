@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
@@ -154,6 +156,19 @@ impl Console {
             return write(Box::new(io::stderr().lock())).map_err(write_error);
         }
         write(Box::new(io::stdout().lock())).map_err(write_error)
+    }
+
+    /// Where data goes, without the search for ends of lines that the standard library's stdout
+    /// does. What is written to it comes after what was written before.
+    ///
+    /// # Errors
+    /// [`Kind::Write`].
+    pub fn data_file(&self) -> Result<File, Error> {
+        let own = match self.is_off_stdout {
+            true => io::stderr().as_fd().try_clone_to_owned(),
+            false => io::stdout().as_fd().try_clone_to_owned(),
+        };
+        own.map(File::from).map_err(write_error)
     }
 
     /// Writes an object of this type to stdout as one line of JSON: `v`, `type` and `t`, then the

@@ -194,10 +194,11 @@ fn with_default(command: Command, given: &ArgMatches, setting: &Setting) -> Comm
             _ => flag,
         })
     };
-    match given.subcommand_name() {
-        Some(verb) => set(command).mut_subcommand(verb, set),
-        None => set(command),
-    }
+    let Some((verb, given)) = given.subcommand() else { return set(command) };
+    set(command).mut_subcommand(verb, |verb| match given.subcommand_name() {
+        Some(protocol) => verb.mut_subcommand(protocol, set),
+        None => set(verb),
+    })
 }
 
 #[cfg(test)]

@@ -11,16 +11,19 @@ mod http2;
 mod leading;
 mod limits;
 mod log;
+mod recent;
 mod send;
 mod turn;
 mod upgrade;
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use http::response::Parts;
 use http::{Request, StatusCode};
 use portolan_core::Error;
 use portolan_net::fault::{Faults, Reply};
@@ -32,6 +35,13 @@ pub use self::upgrade::upgrade;
 
 use self::exchange::Exchange;
 use self::log::Entry;
+use self::recent::{KeyBuffer, Lookup, Recent, Ticket};
+use self::send::Plan;
+use crate::file_slice::FileSlice;
+use crate::files::Files;
+use crate::wire::Head;
+
+pub(crate) use self::recent::Repeatable;
 
 /// Answers HTTP/1.1 and HTTP/2 requests with axum's routes.
 ///
@@ -45,19 +55,28 @@ pub struct Server {
     routes: Router,
     limits: Limits,
     has_access_log: bool,
+    /// Where the routes are files: the answers of the last moment.
+    recent: Option<Arc<Recent>>,
 }
 
 impl Server {
     /// A server of these routes.
     #[must_use]
     pub fn new(routes: Router) -> Self {
-        Self { routes, limits: Limits::default(), has_access_log: false }
+        Self { routes, limits: Limits::default(), has_access_log: false, recent: None }
     }
 
     /// A server that answers every request by this function, or by any other handler of axum's.
     #[must_use]
     pub fn function<T: 'static>(handler: impl axum::handler::Handler<T, ()>) -> Self {
         Self::new(Router::new().fallback(handler))
+    }
+
+    /// A server of files. Over HTTP/1 those that are asked for again and again go out by a fast lane:
+    /// for 20 ms an answer is given again to the same request. It is not if an upload came meanwhile.
+    #[must_use]
+    pub fn files(files: Files) -> Self {
+        Self { recent: Some(Arc::default()), ..Self::new(files.into_router()) }
     }
 
     /// What it puts up with.
@@ -73,6 +92,12 @@ impl Server {
     pub const fn with_access_log(mut self) -> Self {
         self.has_access_log = true;
         self
+    }
+
+    fn keep(&self, ticket: Ticket, plan: &Plan, response: &Parts, slice: &FileSlice) {
+        if let Some(recent) = &self.recent {
+            recent.keep(ticket, plan, response, slice);
+        }
     }
 
     /// Serves until `shutdown` is ready; then requests in flight are finished, within the
@@ -95,7 +120,10 @@ impl Handler for Server {
                 return Box::pin(http2::serve(stream, &visit)).await;
             }
             let stopping = pin!(visit.cx.stopping());
-            Exchange::new(stream, &visit).run(stopping).await
+            let mut exchange = Exchange::new(stream, &visit);
+            let end = exchange.run(stopping).await;
+            // Boxed, so that a connection that is idle needs no room for it.
+            Box::pin(exchange.finish(end)).await
         }
     }
 }
@@ -121,8 +149,21 @@ impl Visit<'_> {
         }
         request.extensions_mut().insert(self.info.clone());
         request.extensions_mut().insert(self.cx.clone());
+        let may_change = !request.method().is_safe();
         let Ok(response) = self.server.routes.clone().oneshot(request).await;
+        if let Some(recent) = self.server.recent.as_ref().filter(|_| may_change) {
+            recent.forget();
+        }
         response
+    }
+
+    /// What there is to answer a request with at once, or to keep its answer for others.
+    fn lookup(&self, head: &Head<'_>, may_persist: bool) -> Option<Lookup> {
+        let recent = self.server.recent.as_ref().filter(|_| may_persist)?;
+        if self.faults.has_events() || self.cx.is_stopping() {
+            return None;
+        }
+        KeyBuffer::of(head).map(|key| recent.find(&key))
     }
 
     /// The protocol that TLS agreed on.
@@ -138,6 +179,13 @@ impl Visit<'_> {
     /// What the access log is to be told about a request, where there is one.
     fn log_entry<B>(&self, request: &Request<B>) -> Option<Entry> {
         self.server.has_access_log.then(|| Entry::new(request, &self.info.peer))
+    }
+
+    /// Tells the access log, where there is one, of a request that was answered at once.
+    fn log_recent(&self, head: &Head<'_>, bytes: u64) {
+        if self.server.has_access_log {
+            Entry::of_head(head, &self.info.peer).answered(StatusCode::OK, bytes, &self.cx);
+        }
     }
 
     /// Tells the access log, where there is one, of a request that could not be read.

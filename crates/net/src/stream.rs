@@ -172,6 +172,13 @@ pub(crate) enum Raw<'a> {
 }
 
 impl Raw<'_> {
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+        }
+    }
+
     /// Does `call`, which reads from the socket, once that can be done without waiting.
     pub(crate) fn poll_read<T>(
         &self,

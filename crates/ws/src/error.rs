@@ -6,7 +6,7 @@ use std::io;
 use portolan_core::{Error, Kind};
 
 use crate::wire::handshake::{HeadError, Mismatch, Refusal};
-use crate::wire::{Close, Violation};
+use crate::wire::{Close, Violation, printable};
 
 /// A fact about a connection that failed: the source of its [`Error`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,9 +83,9 @@ impl std::error::Error for Refused {}
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the server answered {}", self.status)?;
-        match self.body.trim() {
+        match &*printable(&self.body) {
             "" => Ok(()),
-            body => write!(f, ": {}", body.escape_debug()),
+            body => write!(f, ": {body}"),
         }
     }
 }

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use portolan_core::{Error, Kind};
+use portolan_net::fault::{Faults, Reply};
 use portolan_net::{Connection, Context, Handler, Listener, Stream, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::client::UPGRADE;
 use crate::wire::Role;
-use crate::wire::handshake::{self, Agreed, Refusal};
+use crate::wire::handshake::{self, Agreed, HeadError, Refusal};
 use crate::{Config, Info, WebSocket, WsError};
 
 /// How much is read from a client that is refused, so that it can read why.
@@ -101,11 +102,12 @@ pub async fn accept(
     let Connection { mut stream, info, faults } = connection;
     let limited = cx.limited(Some(config.handshake));
     let opened = limited.within(UPGRADE, async {
-        let (request, rest) = match read_request(&mut stream).await? {
-            Ok(request) => request,
-            Err(refusal) => return Err(refuse(&mut stream, refusal).await),
+        let (request, rest) = read_request(&mut stream).await?;
+        let answer = match request {
+            Ok(request) => answer(request, config, &faults).await,
+            Err(error) => Err(error.into()),
         };
-        let (response, agreed) = match handshake::answer(&request, config) {
+        let (request, response, agreed) = match answer {
             Ok(answer) => answer,
             Err(refusal) => return Err(refuse(&mut stream, refusal).await),
         };
@@ -118,25 +120,41 @@ pub async fn accept(
     let socket = WebSocket::new(Role::Server, stream, &rest, config, &agreed, cx);
     let (head, ()) = request.into_parts();
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
-    drop(faults);
     Ok((socket, Info { target, headers: head.headers, agreed, connection: info }))
 }
 
-type Asked = Result<(Request<()>, Vec<u8>), Refusal>;
-
-/// Reads the head of the request; gives what came behind it, too.
-async fn read_request(stream: &mut Stream) -> Result<Asked, Error> {
+/// Reads the head of the request, unless it is none; gives what came behind it, too.
+async fn read_request(
+    stream: &mut Stream,
+) -> Result<(Result<Request<()>, HeadError>, Vec<u8>), Error> {
     let mut bytes = Vec::with_capacity(1024);
     loop {
         match handshake::parse_request(&bytes) {
-            Ok(Some((request, length))) => return Ok(Ok((request, bytes.split_off(length)))),
+            Ok(Some((request, length))) => return Ok((Ok(request), bytes.split_off(length))),
             Ok(None) => {}
-            Err(error) => return Ok(Err(error.into())),
+            Err(error) => return Ok((Err(error), Vec::new())),
         }
         if stream.read_buf(&mut bytes).await.map_err(lost)? == 0 {
             return Err(Error::new(Kind::Lost, "the client left before it asked for anything"));
         }
     }
+}
+
+/// What is answered to the request: by a planned fault, such as `GET /chat`, or by the rules.
+async fn answer(
+    request: Request<()>,
+    config: &Config,
+    faults: &Faults,
+) -> Result<(Request<()>, Response<()>, Agreed), Refusal> {
+    if faults.has_events() {
+        let event = format!("{} {}", request.method(), request.uri().path());
+        if let Some(Reply { code, text }) = faults.event(&event).await {
+            let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            return Err(Refusal::Other { status, reason: text.unwrap_or_default() });
+        }
+    }
+    let (response, agreed) = handshake::answer(&request, config)?;
+    Ok((request, response, agreed))
 }
 
 /// Tells the client why not; gives the error that says so.

@@ -122,7 +122,7 @@ impl WebSocket {
     /// Those of [`receive`](Self::receive), and [`WsError::NoPong`] where more than 64 messages come
     /// first.
     pub async fn ping(&mut self) -> Result<Duration, Error> {
-        self.core.ping();
+        self.core.ping()?;
         loop {
             match poll_fn(|task| self.core.poll_next(task)).await? {
                 Some(Next::Pong) => return Ok(self.latency().unwrap_or_default()),

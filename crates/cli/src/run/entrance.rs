@@ -24,13 +24,19 @@ pub(super) struct Entrance<'a> {
     pub(super) timeouts: Timeouts,
     /// Whether a PROXY header comes first.
     pub(super) is_behind_proxy: bool,
-    /// Whether the protocol that is spoken has events for faults.
-    pub(super) has_events: bool,
+    /// The protocol that is spoken, where one is.
+    pub(super) protocol: Option<Protocol>,
     /// The files of `--cert` and `--key`.
     pub(super) cert: Option<(PathBuf, Option<PathBuf>)>,
     pub(super) capture: Option<Capture>,
     pub(super) console: &'a Console,
     pub(super) connections: Arc<Connections>,
+}
+
+/// What is spoken with who comes in: requests, or the like, which faults can wait for.
+pub(super) struct Protocol {
+    /// Its names in TLS (RFC 7301).
+    pub(super) alpn: &'static [&'static str],
 }
 
 impl Entrance<'_> {
@@ -113,7 +119,7 @@ impl Entrance<'_> {
         for fault in plan.faults() {
             let why = if fault.server().is_some() {
                 "names a server, as only the lab has them"
-            } else if fault.needs_event() && !self.has_events {
+            } else if fault.needs_event() && self.protocol.is_none() {
                 "waits for an event of a protocol, and none is spoken here"
             } else if !fault.fits(transport) {
                 "does not fit: loss, duplicate and reorder are for datagrams, the others for streams"
@@ -157,7 +163,8 @@ impl Entrance<'_> {
                 identity
             }
         };
-        let mut server = Server::new(identity);
+        let alpn = self.protocol.as_ref().map_or(&[][..], |protocol| protocol.alpn);
+        let mut server = Server::new(identity).with_alpn(alpn);
         if let Some(file) = &self.args.client_ca {
             server = server
                 .with_client_ca_file(file)

@@ -189,7 +189,7 @@ fn entrance<'a>(
             operation: None,
             idle: args.idle_timeout.and_then(limit),
         },
-        has_events: false,
+        protocol: None,
         is_behind_proxy: args.proxy_protocol.is_some(),
         cert: args.cert.clone().map(|cert| (cert, args.key.clone())),
         capture,

@@ -49,7 +49,7 @@ async fn carry(
         args: &args.serving,
         url: &args.from,
         timeouts: args.dial.timeouts(None),
-        has_events: false,
+        protocol: None,
         is_behind_proxy: args.proxy_protocol.contains(&ProxyProtocol::Accept),
         cert: None,
         capture,

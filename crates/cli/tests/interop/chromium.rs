@@ -90,6 +90,12 @@ impl Browser {
     pub(crate) fn leave_by(&mut self, script: &str) {
         self.events.clear();
         self.evaluate(script);
+        self.loaded();
+    }
+
+    /// Waits until all of the next page is there.
+    #[track_caller]
+    pub(crate) fn loaded(&mut self) {
         self.event("Page.loadEventFired");
     }
 
@@ -111,6 +117,7 @@ impl Browser {
         let ask = json!({ "nodeId": document["root"]["nodeId"], "selector": selector });
         let field = self.call("DOM.querySelector", ask);
         assert_ne!(field["nodeId"], 0, "there is no {selector}");
+        self.events.clear();
         let files = json!({ "nodeId": field["nodeId"], "files": [file] });
         self.call("DOM.setFileInputFiles", files);
     }

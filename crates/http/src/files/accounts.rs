@@ -30,7 +30,7 @@ const REMEMBERED_MAX: usize = 1024;
 /// use portolan_http::Account;
 ///
 /// let account: Account =
-///     "ana:$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$iVfvpKFbjZ1nQCDjzzKGYWyk1lLVxPOJBJ8UACN5uZI"
+///     "ana:$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$PL01amPyeUuxG7H0vIr5X+qHkZvWnHmGBGXFYvh8z2E"
 ///         .parse()?;
 /// assert!(account.to_string().starts_with("ana:$argon2id$"));
 /// assert!("ana:a password".parse::<Account>().is_err());

@@ -37,7 +37,8 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 pub(super) fn listing(listing: &Listing, takes_uploads: bool, asked: &HeaderMap) -> Response {
     let mut page = String::with_capacity(8192 + 400 * listing.entries.len());
     let title = format!("Index of {}", shown_path(listing));
-    let _ = write!(page, "{}{ICONS}<header>{}</header><main>", head(&title), breadcrumb(listing));
+    let (head, crumbs, summary) = (head(&title), breadcrumb(listing), summary(listing));
+    let _ = write!(page, "{head}{ICONS}<header>{crumbs}<p>{summary}</p></header><main>");
     if takes_uploads {
         page.push_str(UPLOAD);
     }
@@ -92,7 +93,7 @@ fn head(title: &str) -> String {
 /// The form for files; the script makes more of it.
 const UPLOAD: &str = "<form id=upload method=post enctype=multipart/form-data>\
     <label><svg aria-hidden=true><use href=#icon-upload /></svg>\
-    <span>Choose files<span class=drop> or drop them here</span></span>\
+    <span class=plain>Add files</span><span class=drop>Choose files or drop them here</span>\
     <input type=file name=file multiple required></label>\
     <button>Upload</button><ul id=transfers aria-live=polite></ul></form>";
 
@@ -101,8 +102,8 @@ fn breadcrumb(listing: &Listing) -> String {
     let names: Vec<_> = listing.path.iter().collect();
     let up = |levels: usize| if levels == 0 { "./".to_owned() } else { "../".repeat(levels) };
     let mut crumbs = format!(
-        "<nav aria-label=Breadcrumb><a href=\"{}\" aria-label=Root>\
-         <svg aria-hidden=true><use href=#icon-home /></svg></a>",
+        "<nav aria-label=Breadcrumb><a href=\"{}\">\
+         <svg aria-hidden=true><use href=#icon-home /></svg>Home</a>",
         up(names.len())
     );
     for (at, name) in names.iter().enumerate() {
@@ -114,6 +115,24 @@ fn breadcrumb(listing: &Listing) -> String {
     }
     crumbs.push_str("</nav>");
     crumbs
+}
+
+/// How much there is.
+fn summary(listing: &Listing) -> String {
+    let (directories, files): (Vec<_>, Vec<_>) =
+        listing.entries.iter().partition(|entry| entry.is_directory);
+    let count = |count: usize, one: &str, many: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        count => Some(format!("{count} {many}")),
+    };
+    let size = files.iter().map(|file| file.facts.size).fold(0, u64::saturating_add);
+    let parts = [
+        count(directories.len(), "directory", "directories"),
+        count(files.len(), "file", "files"),
+        (!files.is_empty()).then(|| show_size(size)),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn table(listing: &Listing) -> String {
@@ -153,11 +172,14 @@ fn column_head(order: Order, column: Column, label: &str) -> String {
 
 fn row(entry: &Entry) -> String {
     let (icon, slash) = if entry.is_directory { ("directory", "/") } else { ("file", "") };
-    let size = if entry.is_directory { "–".to_owned() } else { show_size(entry.facts.size) };
+    let size = match entry.is_directory {
+        true => "<td class=none>–".to_owned(),
+        false => format!("<td>{}", show_size(entry.facts.size)),
+    };
     let modified = entry.modified();
     format!(
         "<tr><td><a href=\"{}\"><svg class={icon} aria-hidden=true><use href=#icon-{icon} /></svg>\
-         <bdi>{}{slash}</bdi></a><td>{size}<td><time datetime={modified}>{}</time>",
+         <bdi>{}{slash}</bdi></a>{size}<td><time datetime={modified}>{}</time>",
         reference(&entry.name, entry.is_directory),
         escape(&entry.name.to_string_lossy()),
         // To the minute.

@@ -15,16 +15,16 @@ use super::{PathError, page};
 pub(super) struct Refusal {
     status: StatusCode,
     why: String,
-    headers: HeaderMap,
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, why: impl Into<String>) -> Self {
-        Self { status, why: why.into(), headers: HeaderMap::new() }
+        Self { status, why: why.into(), header: None }
     }
 
     pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.header = Some((name, value));
         self
     }
 
@@ -41,7 +41,7 @@ impl Refusal {
             format!("{}\n", self.why).into_response()
         };
         *response.status_mut() = self.status;
-        response.headers_mut().extend(self.headers);
+        response.headers_mut().extend(self.header);
         response
     }
 }
@@ -61,6 +61,12 @@ impl From<axum::Error> for Refusal {
 impl From<multer::Error> for Refusal {
     fn from(_: multer::Error) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "the form cannot be read")
+    }
+}
+
+impl From<Errno> for Refusal {
+    fn from(error: Errno) -> Self {
+        io::Error::from(error).into()
     }
 }
 

@@ -193,6 +193,7 @@ impl Representation {
 /// A response that the server takes from the file itself.
 fn response_of(slice: FileSlice) -> Response {
     let mut response = Response::new(Body::empty());
+    response.headers_mut().insert(header::CONTENT_LENGTH, slice.length().into());
     response.extensions_mut().insert(slice);
     response
 }

@@ -11,6 +11,7 @@ use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
 
 use super::buffers;
+use crate::file_slice::{FileSlice, shrunk};
 
 /// A beginning of a request that is no longer than this is kept in memory of its size.
 const SMALL: usize = 4 * 1024;
@@ -110,10 +111,7 @@ impl Buffered {
 
     /// Room to write in.
     pub(super) fn output(&mut self) -> &mut BytesMut {
-        if self.output.capacity() == 0 {
-            self.output = buffers::take();
-        }
-        &mut self.output
+        buffers::provide(&mut self.output)
     }
 
     /// Adds what is to be written; without a copy where it is large, and then all must be
@@ -153,13 +151,27 @@ impl Buffered {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes all that is to be written before a file.
-    pub(super) fn poll_flush_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Writes all that is to be written, and then has the kernel send a file, which is what is left
+    /// of it in `slice`.
+    pub(super) fn poll_send_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        slice: &mut FileSlice,
+    ) -> Poll<io::Result<()>> {
         while !self.output.is_empty() {
             let written = ready!(self.stream.poll_write_more(cx, &self.output))?;
             self.written(written)?;
         }
-        self.poll_flush(cx)
+        ready!(self.poll_flush(cx))?;
+        while slice.length > 0 {
+            let FileSlice { file, offset, length } = &*slice;
+            match ready!(self.stream.poll_send_file(cx, file, *offset, *length))? {
+                0 => return Poll::Ready(Err(shrunk())),
+                count => slice.advance(count as u64),
+            }
+            self.progress();
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn written(&mut self, count: usize) -> io::Result<()> {

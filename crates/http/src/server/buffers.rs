@@ -22,6 +22,14 @@ pub(super) fn take() -> BytesMut {
     spare.unwrap_or_else(|| BytesMut::with_capacity(SIZE))
 }
 
+/// The same buffer, if it has memory; or else one that has.
+pub(super) fn provide(buffer: &mut BytesMut) -> &mut BytesMut {
+    if buffer.capacity() == 0 {
+        *buffer = take();
+    }
+    buffer
+}
+
 /// Takes back a buffer, whatever it still holds, and leaves one without memory.
 pub(super) fn give_back(buffer: &mut BytesMut) {
     let mut buffer = std::mem::take(buffer);

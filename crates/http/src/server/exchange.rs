@@ -6,7 +6,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut};
-use http::{Method, header};
 use portolan_core::{Error, Kind};
 use portolan_net::Stream;
 use tokio::io::AsyncWriteExt;
@@ -14,10 +13,13 @@ use tokio::io::AsyncWriteExt;
 use super::buffered::{Buffered, Wait};
 use super::date::write_date;
 use super::leading::leading;
-use super::send::{Asked, write_status};
+use super::recent::Lookup;
+use super::send::write_status;
 use super::turn::{After, Begun, Broken, answer};
+use super::upgrade::Then;
 use super::{Visit, buffers, http2};
-use crate::wire::{BadRequest, Fields, Head, Scan, list};
+use crate::file_slice::FileSlice;
+use crate::wire::{BadRequest, Fields, Head, Scan};
 
 /// How long a peer that is sent away is listened to: a connection that is closed with bytes unread
 /// is reset, and the peer would not learn why (RFC 9112 section 9.6).
@@ -27,6 +29,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub(super) struct Exchange<'a> {
     visit: &'a Visit<'a>,
     io: Buffered,
+    /// What is to be sent after that.
+    file: Option<FileSlice>,
     scan: Scan,
     /// Requests so far.
     count: u64,
@@ -35,11 +39,30 @@ pub(super) struct Exchange<'a> {
 /// What a connection comes to next.
 enum Next {
     Request(Box<Begun>),
-    Http2,
+    End(End),
+}
+
+/// How a connection ends.
+pub(super) enum End {
+    /// By a close; whether the peer may still be sending.
+    Close { lingers: bool },
+    /// By a refusal.
     Refuse(BadRequest),
-    /// Nothing.
-    End,
+    /// It goes on in another protocol.
+    Upgrade(Then),
+    /// It goes on in HTTP/2.
+    Http2,
+    /// It is of no use any more.
     Broken(Broken),
+}
+
+/// What begins in the buffer.
+enum Begin {
+    /// Less than a head.
+    Part,
+    /// A request, which was answered at once.
+    Answered,
+    Request(Box<Begun>),
 }
 
 /// What is in the buffer.
@@ -53,26 +76,23 @@ enum Found {
 
 impl<'a> Exchange<'a> {
     pub(super) fn new(stream: Stream, visit: &'a Visit<'a>) -> Self {
-        Self { visit, io: Buffered::new(stream), scan: Scan::default(), count: 0 }
+        Self { visit, io: Buffered::new(stream), file: None, scan: Scan::default(), count: 0 }
     }
 
-    /// Answers requests until the connection ends, or the server stops and none is under way.
-    pub(super) async fn run(
-        mut self,
-        mut stopping: Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<(), Error> {
+    /// Answers requests, until there will be no other: the server stops and none is under way, or
+    /// the connection ends, which is left to do.
+    pub(super) async fn run(&mut self, mut stopping: Pin<&mut impl Future<Output = ()>>) -> End {
         loop {
             let next = poll_fn(|cx| self.poll_next(cx, stopping.as_mut())).await;
-            // Boxed, so that a connection that is idle needs no room for it.
-            let after = match next {
-                Next::Request(begun) => Box::pin(answer(&mut self.io, self.visit, *begun)).await,
-                Next::Http2 => return Box::pin(self.serve_http2()).await,
-                Next::Refuse(error) => Ok(After::Refuse(error)),
-                Next::End => Ok(After::Close { lingers: false }),
-                Next::Broken(broken) => Err(broken),
+            let begun = match next {
+                Next::Request(begun) => begun,
+                Next::End(end) => return end,
             };
-            if !matches!(after, Ok(After::Next)) {
-                return Box::pin(self.finish(after)).await;
+            // Boxed, so that a connection that is idle needs no room for it.
+            match Box::pin(answer(&mut self.io, self.visit, *begun)).await {
+                Ok(After::Next) => {}
+                Ok(After::End(end)) => return end,
+                Err(broken) => return End::Broken(broken),
             }
         }
     }
@@ -89,13 +109,15 @@ impl<'a> Exchange<'a> {
             if let Found::Next(next) = found {
                 return Poll::Ready(next);
             }
-            match self.io.poll_flush(cx) {
+            match self.poll_send(cx) {
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Next::Broken(error.into())),
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(Next::End(End::Broken(error.into())));
+                }
                 Poll::Pending => {
                     let stall = self.visit.server.limits.stall;
                     ready!(self.io.poll_limit(cx, Wait::Peer, stall));
-                    return Poll::Ready(Next::Broken(Broken::Stalled));
+                    return Poll::Ready(Next::End(End::Broken(Broken::Stalled)));
                 }
             }
             if matches!(found, Found::Full) {
@@ -103,10 +125,19 @@ impl<'a> Exchange<'a> {
             }
             match self.io.poll_fill(cx, buffers::SIZE) {
                 Poll::Ready(Ok(1..)) => {}
-                Poll::Ready(ended) => return Poll::Ready(self.ended(ended.err())),
+                Poll::Ready(ended) => return Poll::Ready(Next::End(self.ended(ended.err()))),
                 Poll::Pending => return self.poll_idle(cx, stopping),
             }
         }
+    }
+
+    /// Sends what is to be sent.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        if let Some(file) = &mut self.file {
+            ready!(self.io.poll_send_file(cx, file))?;
+            self.file = None;
+        }
+        self.io.poll_flush(cx)
     }
 
     /// Waits for the first byte of a request, or for the end of its head.
@@ -118,104 +149,112 @@ impl<'a> Exchange<'a> {
         let limits = &self.visit.server.limits;
         if !self.io.input.is_empty() {
             ready!(self.io.poll_limit(cx, Wait::Head, limits.head_time));
-            return Poll::Ready(Next::Refuse(BadRequest::TooSlow));
+            return Poll::Ready(Next::End(End::Refuse(BadRequest::TooSlow)));
         }
         let is_stopping = stopping.poll(cx).is_ready();
         let limit = if self.count == 0 { limits.head_time } else { limits.keep_alive };
         if !is_stopping {
             ready!(self.io.poll_limit(cx, Wait::Request, limit));
         }
-        Poll::Ready(Next::End)
+        Poll::Ready(Next::End(End::Close { lingers: false }))
     }
 
     /// The peer has said all, or is gone. Between two requests it may.
-    fn ended(&self, error: Option<std::io::Error>) -> Next {
+    fn ended(&self, error: Option<std::io::Error>) -> End {
         match error {
-            _ if self.io.input.is_empty() => Next::End,
-            None => Next::Broken(Broken::Cut),
-            Some(error) => Next::Broken(error.into()),
+            _ if self.io.input.is_empty() => End::Close { lingers: false },
+            None => End::Broken(Broken::Cut),
+            Some(error) => End::Broken(error.into()),
         }
     }
 
-    /// Looks for requests in the buffer.
+    /// Looks for requests in the buffer, and answers those that can be answered at once.
     fn find(&mut self) -> Found {
-        while self.io.input.starts_with(b"\r\n") {
-            self.io.input.advance(2);
-        }
-        let input = &self.io.input[..];
-        if input.is_empty() || input == b"\r" {
-            return Found::Part;
-        }
-        if self.count == 0 && self.visit.may_be_http2() {
-            let length = input.len().min(http2::PREFACE.len());
-            match input[..length] == http2::PREFACE[..length] {
-                true if length == http2::PREFACE.len() => return Found::Next(Next::Http2),
-                // No method of HTTP/1 begins like this.
-                true if length > 4 => return Found::Part,
-                _ => {}
+        loop {
+            if self.io.is_full() || self.file.is_some() {
+                return Found::Full;
+            }
+            while self.io.input.starts_with(b"\r\n") {
+                self.io.input.advance(2);
+            }
+            if matches!(&self.io.input[..], [] | [b'\r']) {
+                return Found::Part;
+            }
+            if let Some(found) = self.find_http2() {
+                return found;
+            }
+            match self.begin() {
+                Ok(Begin::Part) => return Found::Part,
+                Ok(Begin::Answered) => {}
+                Ok(Begin::Request(begun)) => return Found::Next(Next::Request(begun)),
+                Err(error) => return Found::Next(Next::End(End::Refuse(error))),
             }
         }
-        match self.begin() {
-            Ok(Some(begun)) => Found::Next(Next::Request(begun)),
-            Ok(None) => Found::Part,
-            Err(error) => Found::Next(Next::Refuse(error)),
-        }
     }
 
-    /// Takes the head of a request off the buffer; `None` where it is not all there.
-    fn begin(&mut self) -> Result<Option<Box<Begun>>, BadRequest> {
+    /// Whether the client begins with HTTP/2, where it may.
+    fn find_http2(&self) -> Option<Found> {
+        let input = &self.io.input[..];
+        let length = input.len().min(http2::PREFACE.len());
+        // Four bytes and fewer could be the method of a request.
+        let may_be = self.count == 0 && length > 4 && self.visit.may_be_http2();
+        if !may_be || input[..length] != http2::PREFACE[..length] {
+            return None;
+        }
+        let is_whole = length == http2::PREFACE.len();
+        Some(if is_whole { Found::Next(Next::End(End::Http2)) } else { Found::Part })
+    }
+
+    /// Takes a request off the buffer, once all of its head is there.
+    fn begin(&mut self) -> Result<Begin, BadRequest> {
         let limits = &self.visit.server.limits;
-        let Some(end) = self.scan.end(&self.io.input, limits)? else { return Ok(None) };
+        let Buffered { stream, input, output, .. } = &mut self.io;
+        let Some(end) = self.scan.end(input, limits)? else { return Ok(Begin::Part) };
         let mut fields = Fields::new();
-        let head = Head::parse(&self.io.input[..end], &mut fields, limits)?;
+        let head = Head::parse(&input[..end], &mut fields, limits)?;
         self.scan = Scan::default();
         self.count += 1;
-        let request = head.to_request(&self.io.input[..end])?;
-        let te = request.headers().get_all(header::TE).into_iter();
-        let asked = Asked {
-            version: head.version,
-            is_head: request.method() == Method::HEAD,
-            is_connect: request.method() == Method::CONNECT,
-            takes_trailers: te
-                .flat_map(|value| list(value.as_bytes()))
-                .any(|coding| coding.eq_ignore_ascii_case(b"trailers")),
-        };
-        let begun = Begun {
-            request,
-            asked,
-            framing: head.framing,
-            expects_continue: head.expects_continue,
-            may_persist: head.is_persistent && limits.requests.is_none_or(|most| self.count < most),
-        };
-        self.io.input.advance(end);
+        let may_persist =
+            head.is_persistent && limits.requests.is_none_or(|most| self.count < most);
+        let mut begin = Begin::Answered;
+        match self.visit.lookup(&head, may_persist) {
+            Some(Lookup::Answer(answer)) if answer.is_small() || stream.can_send_files() => {
+                self.file = answer.write(buffers::provide(output));
+                self.visit.log_recent(&head, answer.length());
+            }
+            lookup => {
+                let ticket = match lookup {
+                    Some(Lookup::Nothing(ticket)) => Some(ticket),
+                    _ => None,
+                };
+                let begun = Begun::new(&head, &input[..end], may_persist, ticket)?;
+                begin = Begin::Request(Box::new(begun));
+            }
+        }
+        input.advance(end);
         self.io.is_served();
-        Ok(Some(Box::new(begun)))
-    }
-
-    /// Goes on in HTTP/2.
-    async fn serve_http2(self) -> Result<(), Error> {
-        http2::serve(leading(self.io.input, self.io.stream), self.visit).await
+        Ok(begin)
     }
 
     /// Brings the connection to its end.
-    async fn finish(mut self, after: Result<After, Broken>) -> Result<(), Error> {
-        match after {
-            Ok(After::Upgrade(then)) => {
+    pub(super) async fn finish(mut self, end: End) -> Result<(), Error> {
+        match end {
+            End::Http2 => http2::serve(leading(self.io.input, self.io.stream), self.visit).await,
+            End::Upgrade(then) => {
                 self.flush().await.map_err(failure)?;
                 then(leading(self.io.input, self.io.stream)).await;
                 Ok(())
             }
-            Ok(After::Refuse(error)) => {
+            End::Refuse(error) => {
                 self.refuse(error);
                 self.close(true).await;
                 Err(failure(error.into()))
             }
-            Ok(After::Close { lingers }) => {
+            End::Close { lingers } => {
                 self.close(lingers).await;
                 Ok(())
             }
-            Ok(After::Next) => Ok(()),
-            Err(broken) => {
+            End::Broken(broken) => {
                 if !matches!(broken, Broken::Lost(_) | Broken::Stalled) {
                     self.close(false).await;
                 }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::Request;
+use http::{Method, Request, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -64,9 +64,14 @@ impl Owned {
         let Self { server, info, faults, cx } = self;
         let visit = Visit { server: &server, info, faults, cx };
         let entry = visit.log_entry(&request);
+        let is_head = request.method() == Method::HEAD;
         let mut response = visit.answer(request.map(Body::new)).await;
         if let Some(slice) = response.extensions_mut().remove::<FileSlice>() {
-            *response.body_mut() = Body::new(FileBody::new(slice));
+            // In place of the one for the empty body.
+            response.headers_mut().insert(header::CONTENT_LENGTH, slice.length().into());
+            if !is_head {
+                *response.body_mut() = Body::new(FileBody::new(slice));
+            }
         }
         Ok(match entry {
             None => response,

@@ -2,14 +2,16 @@
 
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Request, StatusCode, Version, header};
+use http::{Request, StatusCode, Version, header};
 use hyper::body::{Frame, SizeHint};
 use portolan_core::{Answered, Endpoint, Event};
 use portolan_net::{Context, now};
+
+use crate::wire::Head;
 
 /// A request, until it is answered.
 pub(super) struct Entry {
@@ -19,26 +21,40 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new<B>(request: &Request<B>, peer: &Endpoint) -> Self {
-        let answered = Answered {
-            peer: peer.clone(),
+        let text = |name| request.headers().get(name).map(|value| text(value.as_bytes()));
+        Self::begin(Answered {
             method: request.method().to_string(),
             target: request.uri().to_string(),
             version: name(request.version()),
-            status: 0,
-            bytes: 0,
-            elapsed: std::time::Duration::ZERO,
-            referer: text(request.headers(), &header::REFERER),
-            agent: text(request.headers(), &header::USER_AGENT),
+            referer: text(header::REFERER),
+            agent: text(header::USER_AGENT),
+            ..nothing(peer)
+        })
+    }
+
+    /// A request of which there is no more than its head.
+    pub(super) fn of_head(head: &Head<'_>, peer: &Endpoint) -> Self {
+        let field = |name: &str| {
+            let mut fields = head.fields();
+            fields.find(|field| field.0.eq_ignore_ascii_case(name)).map(|field| text(field.1))
         };
-        Self { answered: Box::new(answered), began: now() }
+        Self::begin(Answered {
+            method: head.method.to_owned(),
+            target: head.target.to_owned(),
+            version: name(head.version),
+            referer: field("referer"),
+            agent: field("user-agent"),
+            ..nothing(peer)
+        })
     }
 
     /// A request that could not be read.
     pub(super) fn unread(peer: &Endpoint) -> Self {
-        let mut entry = Self::new(&Request::new(()), peer);
-        entry.answered.method.clear();
-        entry.answered.target.clear();
-        entry
+        Self::begin(nothing(peer))
+    }
+
+    fn begin(answered: Answered) -> Self {
+        Self { answered: Box::new(answered), began: now() }
     }
 
     /// Tells the observers of the answer.
@@ -58,8 +74,23 @@ const fn name(version: Version) -> &'static str {
     }
 }
 
-fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+fn text(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).into_owned()
+}
+
+/// What is known when nothing was read.
+fn nothing(peer: &Endpoint) -> Answered {
+    Answered {
+        peer: peer.clone(),
+        method: String::new(),
+        target: String::new(),
+        version: "1.1",
+        status: 0,
+        bytes: 0,
+        elapsed: Duration::ZERO,
+        referer: None,
+        agent: None,
+    }
 }
 
 /// A body that is logged when it has been sent, or is given up.

@@ -54,18 +54,18 @@ impl Plan {
         let status = response.status;
         let switches =
             status == StatusCode::SWITCHING_PROTOCOLS || asked.is_connect && status.is_success();
-        let is_bare = status.is_informational() || status == StatusCode::NO_CONTENT || switches;
+        let is_bare = status.is_informational()
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+            || switches;
         let said = number(&response.headers);
         let length = match size {
             _ if is_bare => None,
             // A body that is not sent need not be there: what is said of it counts.
-            Some(0) if asked.is_head || status == StatusCode::NOT_MODIFIED => said,
+            Some(0) if asked.is_head => said,
             size => size.or(said),
         };
         let delivery = match length {
-            _ if is_bare || asked.is_head || status == StatusCode::NOT_MODIFIED => {
-                Delivery::Nothing
-            }
+            _ if is_bare || asked.is_head => Delivery::Nothing,
             Some(length) => Delivery::Length(length),
             None if asked.version == Version::HTTP_11 => Delivery::Chunked,
             None => Delivery::UntilClose,
@@ -77,6 +77,18 @@ impl Plan {
 
     /// Writes the head.
     pub(super) fn write_head(&self, asked: Asked, response: &Parts, output: &mut BytesMut) {
+        self.write_lasting(response, output);
+        if !self.switches {
+            write_connection(asked.version, self.persists, output);
+        }
+        if !response.headers.contains_key(header::DATE) {
+            write_date(output);
+        }
+        output.extend_from_slice(b"\r\n");
+    }
+
+    /// Writes what of the head is the same whenever and to whomever it is sent.
+    pub(super) fn write_lasting(&self, response: &Parts, output: &mut BytesMut) {
         write_status(response.status, output);
         for (name, value) in &response.headers {
             let is_ours = match *name {
@@ -94,13 +106,6 @@ impl Plan {
         if self.delivery == Delivery::Chunked {
             output.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
-        if !self.switches {
-            write_connection(asked.version, self.persists, output);
-        }
-        if !response.headers.contains_key(header::DATE) {
-            write_date(output);
-        }
-        output.extend_from_slice(b"\r\n");
     }
 }
 

@@ -9,16 +9,18 @@ use std::task::{Context, Poll, ready};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{BufMut, Bytes};
-use http::Request;
+use http::{HeaderValue, Method, Request, header};
 use hyper::body::{Body as _, Frame};
 
 use super::Visit;
 use super::body::{Feed, body};
 use super::buffered::{Buffered, Wait};
+use super::exchange::End;
+use super::recent::Ticket;
 use super::send::{Asked, Delivery, Plan, write_end};
-use super::upgrade::{Then, Upgrade};
-use crate::file_slice::{FileBody, FileSlice, shrunk};
-use crate::wire::{BadRequest, Framing};
+use super::upgrade::Upgrade;
+use crate::file_slice::{FileBody, FileSlice};
+use crate::wire::{BadRequest, Framing, Head, list};
 
 /// From this size on the kernel sends a file: below it, a copy behind the head costs less.
 const SENDFILE: u64 = 32 * 1024;
@@ -44,12 +46,8 @@ pub(super) enum Broken {
 pub(super) enum After {
     /// It carries the next request.
     Next,
-    /// It is closed; whether the peer may still be sending.
-    Close { lingers: bool },
-    /// It is refused, and closed.
-    Refuse(BadRequest),
-    /// It is handed over.
-    Upgrade(Then),
+    /// It ends.
+    End(End),
 }
 
 /// One request, while it is answered.
@@ -70,6 +68,31 @@ pub(super) struct Begun {
     pub(super) expects_continue: bool,
     /// Whether the connection may carry another request.
     pub(super) may_persist: bool,
+    /// Lets the answer be given again, where it may.
+    pub(super) ticket: Option<Ticket>,
+}
+
+impl Begun {
+    /// The request with this head, which is `bytes`.
+    pub(super) fn new(
+        head: &Head<'_>,
+        bytes: &[u8],
+        may_persist: bool,
+        ticket: Option<Ticket>,
+    ) -> Result<Self, BadRequest> {
+        let request = head.to_request(bytes)?;
+        let codings = request.headers().get_all(header::TE).iter().map(HeaderValue::as_bytes);
+        let asked = Asked {
+            version: head.version,
+            is_head: request.method() == Method::HEAD,
+            is_connect: request.method() == Method::CONNECT,
+            takes_trailers: codings
+                .flat_map(list)
+                .any(|coding| coding.eq_ignore_ascii_case(b"trailers")),
+        };
+        let Head { framing, expects_continue, .. } = *head;
+        Ok(Self { request, asked, framing, expects_continue, may_persist, ticket })
+    }
 }
 
 /// Answers a request.
@@ -81,39 +104,39 @@ pub(super) async fn answer(
     visit: &Visit<'_>,
     begun: Begun,
 ) -> Result<After, Broken> {
-    let Begun { request, asked, framing, expects_continue, may_persist } = begun;
+    let Begun { request, asked, framing, expects_continue, may_persist, ticket } = begun;
     let mut entry = visit.log_entry(&request);
     let (body, mut feed) = match body(framing, expects_continue, &visit.server.limits) {
         Ok(both) => both,
-        Err(error) => return Ok(After::Refuse(error)),
+        Err(error) => return Ok(After::End(End::Refuse(error))),
     };
     if let Err(error) = feed.begin(io) {
-        return Ok(After::Refuse(error));
+        return Ok(After::End(End::Refuse(error)));
     }
     let upgrade = Upgrade::of(&request);
     let mut turn = Turn { io, visit, feed, asked, sent: 0 };
     let response = match turn.respond(request.map(|()| Body::new(body)), upgrade.clone()).await {
         Ok(response) => response,
-        Err(Broken::Bad(error)) => return Ok(After::Refuse(error)),
-        Err(Broken::Stalled) => return Ok(After::Refuse(BadRequest::TooSlow)),
+        Err(Broken::Bad(error)) => return Ok(After::End(End::Refuse(error))),
+        Err(Broken::Stalled) => return Ok(After::End(End::Refuse(BadRequest::TooSlow))),
         Err(broken) => return Err(broken),
     };
     let status = response.status();
-    let sent = turn.send(response, may_persist).await;
+    let sent = turn.send(response, may_persist, ticket).await;
     if let Some(entry) = entry.take() {
         entry.answered(status, turn.sent, &visit.cx);
     }
     let plan = sent?;
     if plan.switches {
         let then = upgrade.and_then(|upgrade| upgrade.take());
-        return Ok(then.map_or(After::Close { lingers: false }, After::Upgrade));
+        return Ok(After::End(then.map_or(End::Close { lingers: false }, End::Upgrade)));
     }
     let is_read = turn.finish_reading(plan.persists).await?;
-    Ok(if plan.persists && is_read {
-        After::Next
-    } else {
-        After::Close { lingers: may_persist || !is_read }
-    })
+    if plan.persists && is_read {
+        return Ok(After::Next);
+    }
+    // Who wanted to go on, or has more to send, may be sending.
+    Ok(After::End(End::Close { lingers: may_persist || !is_read }))
 }
 
 impl Turn<'_> {
@@ -157,7 +180,12 @@ impl Turn<'_> {
         self.beside(false, |_, cx| answering.as_mut().poll(cx).map(Ok)).await
     }
 
-    async fn send(&mut self, response: Response, may_persist: bool) -> Result<Plan, Broken> {
+    async fn send(
+        &mut self,
+        response: Response,
+        may_persist: bool,
+        ticket: Option<Ticket>,
+    ) -> Result<Plan, Broken> {
         let (mut head, body) = response.into_parts();
         let slice = head.extensions.remove::<FileSlice>();
         let size = slice.as_ref().map(FileSlice::length).or_else(|| body.size_hint().exact());
@@ -165,14 +193,18 @@ impl Turn<'_> {
         let may_persist = may_persist && !(self.feed.owes_continue() && !self.feed.is_at_end());
         let plan = Plan::new(self.asked, &head, size, may_persist && !self.visit.cx.is_stopping());
         plan.write_head(self.asked, &head, self.io.output());
-        drop(head);
-        match (plan.delivery, slice) {
+        match (plan.delivery, &slice) {
             (Delivery::Nothing, _) => {}
             (_, Some(slice)) if slice.length >= SENDFILE && self.io.stream.can_send_files() => {
-                self.send_file(slice).await?;
+                self.send_file(slice.clone()).await?;
             }
-            (delivery, Some(slice)) => self.send_body(delivery, FileBody::new(slice)).await?,
+            (delivery, Some(slice)) => {
+                self.send_body(delivery, FileBody::new(slice.clone())).await?;
+            }
             (delivery, None) => self.send_body(delivery, body).await?,
+        }
+        if let (Some(ticket), Some(slice)) = (ticket, &slice) {
+            self.visit.server.keep(ticket, &plan, &head, slice);
         }
         Ok(plan)
     }
@@ -241,30 +273,16 @@ impl Turn<'_> {
 
     /// Has the kernel send a file behind the head.
     async fn send_file(&mut self, mut slice: FileSlice) -> Result<(), Broken> {
-        self.beside(true, |io, cx| io.poll_flush_more(cx).map_err(Broken::from)).await?;
-        while slice.length > 0 {
-            let sending = self.beside(true, |io, cx| {
-                let FileSlice { file, offset, length } = &slice;
-                let sent = ready!(io.stream.poll_send_file(cx, file, *offset, *length));
-                io.progress();
-                Poll::Ready(Ok(sent))
-            });
-            let count = match sending.await? {
-                Ok(0) => return Err(Broken::Answer(shrunk().into())),
-                Ok(count) => count as u64,
-                // Not every file system lets it.
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                    let length = self.sent + slice.length;
-                    let rest = FileBody::new(slice);
-                    return self.send_body(Delivery::Length(length), rest).await;
-                }
-                Err(error) => return Err(error.into()),
-            };
-            slice.offset += count;
-            slice.length -= count;
-            self.sent += count;
+        let length = slice.length;
+        let sending = self.beside(true, |io, cx| io.poll_send_file(cx, &mut slice).map(Ok)).await;
+        self.sent = length - slice.length;
+        match sending? {
+            // Not every file system lets it.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                self.send_body(Delivery::Length(length), FileBody::new(slice)).await
+            }
+            sent => Ok(sent?),
         }
-        Ok(())
     }
 
     async fn flush(&mut self) -> Result<(), Broken> {

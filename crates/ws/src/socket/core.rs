@@ -2,7 +2,7 @@
 //!
 //! It is polled, so that nothing is lost when who waits for it stops waiting.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{self, Poll, ready};
@@ -12,7 +12,7 @@ use portolan_core::units::show_duration;
 use portolan_core::{Direction, Error, Event, Frame, Kind};
 use portolan_net::{Context, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::io::{poll_read_buf, poll_write_buf};
+use tokio_util::io::poll_read_buf;
 
 use super::watch::{Due, Watch};
 use crate::error::{closed, lost, violated};
@@ -29,8 +29,12 @@ const READ: usize = 16 * 1024;
 const READ_IN_PLACE: usize = 4 * 1024;
 /// With so much waiting to be written, nothing more is read.
 pub(crate) const FULL: usize = 64 * 1024;
+/// How many pieces are written at once.
+const SLICES: usize = 16;
 /// How much is read from a peer that broke the protocol, so that it can read why it is left.
 const DISCARDED_MAX: usize = 1 << 20;
+/// How many pings and pongs may come without a message, and without a pause, among them.
+const FLOOD: u32 = 10_000;
 
 pub(crate) struct Core {
     role: Role,
@@ -38,9 +42,13 @@ pub(crate) struct Core {
     decoder: Decoder,
     encoder: Encoder,
     output: Output,
+    /// Whether the stream may hold back something that was written.
+    is_unflushed: bool,
     /// The latest ping that is not answered. One that came right before it needs no answer
     /// (RFC 6455 section 5.5.3).
     ping: Option<Bytes>,
+    /// How many pings and pongs have come in a row.
+    controls: u32,
     closing: Closing,
     state: State,
     /// Why nothing can be written.
@@ -92,7 +100,9 @@ impl Core {
             decoder,
             encoder,
             output: Output::default(),
+            is_unflushed: false,
             ping: None,
+            controls: 0,
             closing: Closing::default(),
             state: State::Open,
             broken: None,
@@ -153,8 +163,14 @@ impl Core {
             if self.is_read {
                 self.tell(Direction::Received, &received);
             }
+            self.controls += 1;
+            if self.controls > FLOOD {
+                self.violate(Violation::Flood(FLOOD));
+                return None;
+            }
             match received {
                 Received::Message(message) => {
+                    self.controls = 0;
                     self.answer_ping();
                     return Some(Next::Message(message));
                 }
@@ -185,7 +201,11 @@ impl Core {
         if self.output.len() > FULL {
             return Poll::Pending;
         }
-        match ready!(self.poll_read(task)) {
+        let Poll::Ready(read) = self.poll_read(task) else {
+            self.controls = 0;
+            return Poll::Pending;
+        };
+        match read {
             Ok(0) => Poll::Ready(Some(self.end(lost(self.broken.as_ref())))),
             Ok(_) => Poll::Ready(None),
             Err(error) => Poll::Ready(Some(self.end(lost(Some(&error))))),
@@ -222,10 +242,8 @@ impl Core {
     /// Writes all that waits.
     fn poll_write(&mut self, task: &mut task::Context<'_>) -> Poll<()> {
         self.answer_ping();
-        let mut has_written = false;
         while self.output.has_remaining() {
-            let stream = Pin::new(&mut self.stream);
-            match poll_write_buf(stream, task, &mut self.output) {
+            match self.poll_write_some(task) {
                 Poll::Ready(Ok(1..)) => self.watch.is_read_by_peer(),
                 Poll::Ready(Ok(_)) => self.break_off(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Err(error)) => self.break_off(error),
@@ -234,19 +252,38 @@ impl Core {
                     return Poll::Pending;
                 }
             }
-            has_written = true;
+            self.is_unflushed = true;
         }
-        if has_written {
+        if self.is_unflushed {
             // TLS and streams that are boxed may hold back what they took.
-            ready!(Pin::new(&mut self.stream).poll_flush(task))
-                .unwrap_or_else(|e| self.break_off(e));
+            match Pin::new(&mut self.stream).poll_flush(task) {
+                Poll::Ready(Ok(())) => self.is_unflushed = false,
+                Poll::Ready(Err(error)) => self.break_off(error),
+                Poll::Pending => {
+                    self.watch.is_blocked();
+                    return Poll::Pending;
+                }
+            }
         }
         Poll::Ready(())
+    }
+
+    fn poll_write_some(&mut self, task: &mut task::Context<'_>) -> Poll<io::Result<usize>> {
+        let stream = Pin::new(&mut self.stream);
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let written = match self.output.chunks_vectored(&mut slices) {
+            1 => stream.poll_write(task, &slices[0]),
+            count => stream.poll_write_vectored(task, &slices[..count]),
+        };
+        let count = ready!(written)?;
+        self.output.advance(count);
+        Poll::Ready(Ok(count))
     }
 
     /// Nothing can be written any more. What the peer said before may still be read.
     fn break_off(&mut self, error: io::Error) {
         self.output = Output::default();
+        self.is_unflushed = false;
         self.broken.get_or_insert(error);
     }
 
@@ -282,10 +319,7 @@ impl Core {
         let timed_out = |message: String| Error::new(Kind::Timeout, message);
         let show = show_duration;
         match due {
-            Due::Ping => {
-                self.ping();
-                None
-            }
+            Due::Ping => self.ping().err().map(|error| self.end(error)),
             Due::Stopping => {
                 self.close(Close::new(CloseCode::GOING_AWAY, "the server shuts down"));
                 None
@@ -324,12 +358,14 @@ impl Core {
     }
 
     /// Sends a ping, which [`Next::Pong`] answers.
-    pub(crate) fn ping(&mut self) {
+    pub(crate) fn ping(&mut self) -> Result<(), Error> {
+        self.check()?;
         let payload = self.watch.ask();
         self.encoder.ping(&payload, &mut self.output);
         if self.is_read {
             self.tell(Direction::Sent, &Received::Ping(Bytes::copy_from_slice(&payload)));
         }
+        Ok(())
     }
 
     /// Begins the closing handshake, unless it has begun.

@@ -127,7 +127,7 @@ impl Sender {
     /// # Errors
     /// As for [`WebSocket::send`].
     pub async fn ping(&mut self) -> Result<(), Error> {
-        self.0.core().ping();
+        self.0.core().ping()?;
         self.0.wakers.wake_by_ref();
         self.flush().await
     }

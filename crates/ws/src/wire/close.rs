@@ -4,9 +4,9 @@ use std::fmt;
 
 use bytes::{BufMut, Bytes};
 
-use super::Violation;
 use super::frame::CONTROL_MAX;
 use super::utf8::check_whole;
+use super::{Violation, printable};
 use crate::Text;
 
 /// The longest reason: what a control frame holds besides the code.
@@ -135,9 +135,9 @@ impl Close {
 
 impl fmt::Display for Close {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.reason {
+        match &*printable(&self.reason) {
             "" => self.code.fmt(f),
-            reason => write!(f, "{}: {}", self.code, reason.escape_debug()),
+            reason => write!(f, "{}: {reason}", self.code),
         }
     }
 }

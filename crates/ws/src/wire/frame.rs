@@ -195,6 +195,9 @@ pub enum Violation {
     /// A message is in more fragments than it may have bytes.
     #[error("a message is in more than {0} fragments")]
     Fragments(usize),
+    /// There is no end to pings and pongs.
+    #[error("more than {0} pings and pongs came in a row")]
+    Flood(u32),
     /// A message inflates beyond all measure.
     #[error("a message inflates to more than {0} times its size: this may be a decompression bomb")]
     Bomb(u32),
@@ -206,6 +209,7 @@ impl Violation {
     pub const fn code(self) -> CloseCode {
         match self {
             Self::Utf8 => CloseCode::INVALID_DATA,
+            Self::Flood(_) => CloseCode::POLICY_VIOLATION,
             Self::MessageTooLarge(_)
             | Self::FrameTooLarge(_)
             | Self::Fragments(_)

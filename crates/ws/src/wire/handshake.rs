@@ -87,6 +87,14 @@ pub enum Refusal {
     /// The head is not one.
     #[error("the request cannot be read: {0}")]
     Head(#[from] HeadError),
+    /// The server has a reason of its own.
+    #[error("{reason}")]
+    Other {
+        /// The status of the response.
+        status: StatusCode,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl Refusal {
@@ -99,6 +107,7 @@ impl Refusal {
             Self::HttpVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::Head(HeadError::TooLong) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Other { status, .. } => *status,
             _ => StatusCode::BAD_REQUEST,
         }
     }

@@ -42,3 +42,8 @@ pub enum Role {
     /// The end that was dialled.
     Server,
 }
+
+/// What a peer wrote, fit to be shown: in one line, without control characters.
+pub(crate) fn printable(text: &str) -> String {
+    text.replace(char::is_control, " ").trim().to_owned()
+}

@@ -2,35 +2,34 @@
 //! a peer that echoes messages, and what must come back. It knows nothing of our own crate, so that
 //! it judges any peer.
 
-// Each test that uses the table uses its own part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test uses its own part of it")]
 
 mod families;
 mod tester;
 
-pub use families::all;
-pub use tester::Tester;
+pub(crate) use families::all;
+pub(crate) use tester::Tester;
 
 /// One case.
 #[derive(Clone, Debug)]
-pub struct Case {
+pub(crate) struct Case {
     /// The family and the number, as in Autobahn where it has the same case.
-    pub id: String,
+    pub(crate) id: String,
     /// What is sent, in order.
-    pub sends: Vec<Send>,
+    pub(crate) sends: Vec<Send>,
     /// How many bytes are written at once.
-    pub chop: usize,
+    pub(crate) chop: usize,
     /// What must come back, in order.
-    pub expects: Vec<Expect>,
+    pub(crate) expects: Vec<Expect>,
     /// How the connection ends.
-    pub end: End,
+    pub(crate) end: End,
     /// With which compression.
-    pub deflate: Option<Deflate>,
+    pub(crate) deflate: Option<Deflate>,
 }
 
 /// Something that the tester sends.
 #[derive(Clone, Debug)]
-pub enum Send {
+pub(crate) enum Send {
     /// A frame, whatever its first byte says.
     Frame {
         /// FIN, RSV1 to RSV3 and the opcode.
@@ -51,7 +50,7 @@ pub enum Send {
 
 /// Something that must come back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expect {
+pub(crate) enum Expect {
     /// A message, whole and decompressed.
     Message {
         /// Whether it is a text.
@@ -65,7 +64,7 @@ pub enum Expect {
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// It does not: the tester closes with 1000, which must be answered.
     Open,
     /// The tester has sent a close frame, which must be answered by one with this code; by an empty
@@ -77,22 +76,22 @@ pub enum End {
 
 /// The compression of a case.
 #[derive(Clone, Copy, Debug)]
-pub struct Deflate {
+pub(crate) struct Deflate {
     /// What a tester offers that is the client.
-    pub offer: &'static str,
+    pub(crate) offer: &'static str,
     /// What a tester agrees to that is the server.
-    pub answer: &'static str,
+    pub(crate) answer: &'static str,
     /// What a tester that is the client keeps to.
-    pub client: Sender,
+    pub(crate) client: Sender,
     /// What a tester that is the server keeps to.
-    pub server: Sender,
+    pub(crate) server: Sender,
 }
 
 /// How one end compresses.
 #[derive(Clone, Copy, Debug)]
-pub struct Sender {
+pub(crate) struct Sender {
     /// How far back its messages refer, as a power of two.
-    pub window_bits: u8,
+    pub(crate) window_bits: u8,
     /// Whether they refer to earlier messages.
-    pub takes_over: bool,
+    pub(crate) takes_over: bool,
 }

@@ -5,7 +5,7 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use super::{Case, End, Expect, Send};
 
 /// Builds what a case sends, and judges what came back.
-pub struct Tester {
+pub(crate) struct Tester {
     is_client: bool,
     takes_over: bool,
     compress: Compress,
@@ -20,7 +20,7 @@ pub struct Tester {
 
 impl Tester {
     /// A tester in this role.
-    pub fn new(case: &Case, is_client: bool) -> Self {
+    pub(crate) fn new(case: &Case, is_client: bool) -> Self {
         let sender = case.deflate.map(|deflate| match is_client {
             true => deflate.client,
             false => deflate.server,
@@ -39,7 +39,7 @@ impl Tester {
     }
 
     /// All that the case sends.
-    pub fn bytes(&mut self, case: &Case) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, case: &Case) -> Vec<u8> {
         let mut bytes = Vec::new();
         for send in &case.sends {
             match send {
@@ -95,7 +95,7 @@ impl Tester {
 
     fn inflate(&mut self, mut compressed: Vec<u8>) -> Vec<u8> {
         compressed.extend([0, 0, 0xff, 0xff]);
-        let mut payload = Vec::with_capacity(8 << 20);
+        let mut payload = Vec::with_capacity(256 << 10);
         let status =
             self.decompress.decompress_vec(&compressed, &mut payload, FlushDecompress::Sync);
         status.expect("what the peer compressed can be decompressed");
@@ -103,7 +103,7 @@ impl Tester {
     }
 
     /// Takes in what came, whole frames of it, and gives how much that was.
-    pub fn hear(&mut self, bytes: &[u8]) -> usize {
+    pub(crate) fn hear(&mut self, bytes: &[u8]) -> usize {
         let mut rest = bytes;
         while let Some((first, payload, after)) = self.split_frame(rest) {
             self.hear_frame(first, payload);
@@ -161,12 +161,12 @@ impl Tester {
     }
 
     /// Whether the peer has closed.
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.closed.is_some()
     }
 
     /// Whether what came is what must come.
-    pub fn judge(&self, case: &Case) -> Result<(), String> {
+    pub(crate) fn judge(&self, case: &Case) -> Result<(), String> {
         let mut heard = self.heard.iter().peekable();
         let mut expects = case.expects.iter().peekable();
         while let Some(expect) = expects.next() {

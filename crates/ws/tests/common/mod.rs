@@ -1,6 +1,6 @@
 //! What the tests share: servers of ours, and peers that speak bytes.
 
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test uses its own part of it")]
 
 use std::future::pending;
 use std::sync::{Arc, Mutex};
@@ -12,20 +12,20 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 /// The key of RFC 6455 section 1.3.
-pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-pub fn cx() -> Context {
+pub(crate) fn cx() -> Context {
     Context::new(Timeouts::default())
 }
 
-pub async fn listener() -> (Listener, Url) {
+pub(crate) async fn listener() -> (Listener, Url) {
     let listener = Listener::bind(&"ws://127.0.0.1:0".parse().unwrap()).await.unwrap();
     let url = listener.local_url();
     (listener, url)
 }
 
 /// Sends every message back.
-pub async fn echo(socket: &mut WebSocket) -> Result<(), Error> {
+pub(crate) async fn echo(socket: &mut WebSocket) -> Result<(), Error> {
     while let Some(message) = socket.receive().await? {
         socket.feed(message).await?;
     }
@@ -33,7 +33,9 @@ pub async fn echo(socket: &mut WebSocket) -> Result<(), Error> {
 }
 
 /// A server that echoes; tells how each connection ended.
-pub async fn echo_server(config: Config) -> (Url, mpsc::UnboundedReceiver<Result<(), Error>>) {
+pub(crate) async fn echo_server(
+    config: Config,
+) -> (Url, mpsc::UnboundedReceiver<Result<(), Error>>) {
     let (listener, url) = listener().await;
     let (sender, ends) = mpsc::unbounded_channel();
     let handler = move |mut socket: WebSocket, _: Info, _: Context| {
@@ -48,12 +50,12 @@ pub async fn echo_server(config: Config) -> (Url, mpsc::UnboundedReceiver<Result
 }
 
 /// A client of ours.
-pub async fn connect(url: &Url, config: &Config) -> Result<(WebSocket, Info), Error> {
+pub(crate) async fn connect(url: &Url, config: &Config) -> Result<(WebSocket, Info), Error> {
     Client::connect(&Dialer::new(), url, config, &cx()).await
 }
 
 /// A server of one connection that does with the bytes what `talk` does.
-pub async fn raw_server<F, Fut>(talk: F) -> Url
+pub(crate) async fn raw_server<F, Fut>(talk: F) -> Url
 where
     F: FnOnce(Stream) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -73,12 +75,12 @@ where
     url
 }
 
-pub async fn dial(url: &Url) -> Stream {
+pub(crate) async fn dial(url: &Url) -> Stream {
     Dialer::new().dial(&url.endpoint(), &cx()).await.unwrap().stream
 }
 
 /// A request to upgrade, with these header lines besides.
-pub fn request(more: &str) -> String {
+pub(crate) fn request(more: &str) -> String {
     format!(
         "GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{more}\r\n"
@@ -86,7 +88,7 @@ pub fn request(more: &str) -> String {
 }
 
 /// Reads up to the end of a head.
-pub async fn read_head(stream: &mut Stream) -> String {
+pub(crate) async fn read_head(stream: &mut Stream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());
@@ -95,7 +97,7 @@ pub async fn read_head(stream: &mut Stream) -> String {
 }
 
 /// The client's end of an open connection, in bytes.
-pub async fn raw_client(url: &Url, more: &str) -> Stream {
+pub(crate) async fn raw_client(url: &Url, more: &str) -> Stream {
     let mut stream = dial(url).await;
     stream.write_all(request(more).as_bytes()).await.unwrap();
     let head = read_head(&mut stream).await;
@@ -104,7 +106,7 @@ pub async fn raw_client(url: &Url, more: &str) -> Stream {
 }
 
 /// The server's end of the opening handshake, in bytes.
-pub async fn raw_accept(stream: &mut Stream, more: &str) -> String {
+pub(crate) async fn raw_accept(stream: &mut Stream, more: &str) -> String {
     let head = read_head(stream).await;
     let key = head.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).unwrap();
     let accept = portolan_ws::wire::handshake::accept_of(key);
@@ -117,7 +119,7 @@ pub async fn raw_accept(stream: &mut Stream, more: &str) -> String {
 }
 
 /// All that comes until the end.
-pub async fn read_all(stream: &mut Stream) -> Vec<u8> {
+pub(crate) async fn read_all(stream: &mut Stream) -> Vec<u8> {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes).await;
     bytes

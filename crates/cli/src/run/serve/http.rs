@@ -19,7 +19,7 @@ use crate::run::blocking;
 use crate::run::capture::captured;
 use crate::run::connections::Connections;
 use crate::run::dialer::misfit;
-use crate::run::entrance::Entrance;
+use crate::run::entrance::{Entrance, Protocol};
 use crate::run::signals::Signals;
 use crate::run::{descriptors, login, models, prompt};
 
@@ -49,8 +49,7 @@ async fn serve(
     console: &Console,
 ) -> Result<Exit, Error> {
     let log = AccessLog::new(args.access_log, console);
-    let mut server =
-        Server::new(files(args, console).await?.into_router()).with_limits(limits(args));
+    let mut server = Server::files(files(args, console).await?).with_limits(limits(args));
     if log.is_some() {
         server = server.with_access_log();
     }
@@ -124,7 +123,7 @@ fn entrance<'a>(
         args: &args.serving,
         url,
         timeouts: Timeouts { connect, operation: None, idle: None },
-        has_events: true,
+        protocol: Some(Protocol { alpn: &["h2", "http/1.1"] }),
         is_behind_proxy: false,
         cert: None,
         capture,

@@ -16,7 +16,7 @@ use crate::console::Console;
 use crate::exit::Exit;
 use crate::run::capture::captured;
 use crate::run::connections::Connections;
-use crate::run::entrance::Entrance;
+use crate::run::entrance::{Entrance, Protocol};
 use crate::run::signals::Signals;
 use crate::run::websocket::Answerer;
 use crate::run::{descriptors, models};
@@ -65,7 +65,7 @@ async fn serve(
             operation: None,
             idle: limit(args.idle_timeout),
         },
-        has_events: false,
+        protocol: Some(Protocol { alpn: &["http/1.1"] }),
         is_behind_proxy: false,
         cert: None,
         capture,

@@ -42,7 +42,7 @@ impl Deflater {
     pub(crate) fn new(role: Role, parameters: &Parameters) -> Self {
         let (bits, no_takeover) = parameters.of_sender(role);
         Self {
-            shape: (parameters.level, bits),
+            shape: (parameters.level.min(9), bits),
             threshold: parameters.threshold,
             takes_over: !no_takeover,
             context: None,

@@ -10,7 +10,9 @@ const SERVER_NO_TAKEOVER: &str = "server_no_context_takeover";
 const CLIENT_NO_TAKEOVER: &str = "client_no_context_takeover";
 const SERVER_BITS: &str = "server_max_window_bits";
 const CLIENT_BITS: &str = "client_max_window_bits";
-/// The window of DEFLATE itself.
+/// The smallest window that can be agreed on, the smallest that zlib can fill, and that of DEFLATE.
+const BITS_MIN: u8 = 8;
+const BITS_ZLIB: u8 = 9;
 const BITS_MAX: u8 = 15;
 
 /// How we would like to compress: what a client offers, and a server agrees to at most.
@@ -47,6 +49,18 @@ impl Default for Deflate {
     }
 }
 
+impl Deflate {
+    /// The same with windows that can be.
+    fn bounded(self) -> Self {
+        let bounded = |bits: u8| bits.clamp(BITS_ZLIB, BITS_MAX);
+        Self {
+            server_max_window_bits: bounded(self.server_max_window_bits),
+            client_max_window_bits: bounded(self.client_max_window_bits),
+            ..self
+        }
+    }
+}
+
 /// What both ends agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parameters {
@@ -66,11 +80,12 @@ pub struct Parameters {
 
 impl Parameters {
     /// The window of what `role` sends, and whether its contexts are dropped after each message.
-    pub(crate) const fn of_sender(&self, role: Role) -> (u8, bool) {
-        match role {
+    pub(crate) fn of_sender(&self, role: Role) -> (u8, bool) {
+        let (bits, no_takeover) = match role {
             Role::Client => (self.client_max_window_bits, self.client_no_context_takeover),
             Role::Server => (self.server_max_window_bits, self.server_no_context_takeover),
-        }
+        };
+        (bits.clamp(BITS_MIN, BITS_MAX), no_takeover)
     }
 }
 
@@ -87,6 +102,7 @@ pub(crate) struct Offer {
 impl Offer {
     /// What a client offers.
     pub(crate) fn of_client(deflate: &Deflate) -> Self {
+        let deflate = deflate.bounded();
         let client_bits = deflate.client_max_window_bits;
         Self {
             server_no_takeover: deflate.server_no_context_takeover,
@@ -129,6 +145,7 @@ impl Offer {
 
     /// What a server that would like `deflate` agrees to, and its answer.
     pub(crate) fn accept(&self, deflate: &Deflate) -> (Parameters, Self) {
+        let deflate = &deflate.bounded();
         let ours = deflate.server_max_window_bits;
         let server_bits = self.server_bits.map_or(ours, |bits| bits.min(ours));
         let ours = deflate.client_max_window_bits;
@@ -147,6 +164,7 @@ impl Offer {
     /// What a client that offered `self` makes of the server's `answer`; `None` where it is not an
     /// answer to this offer.
     pub(crate) fn agree(&self, answer: &Self, deflate: &Deflate) -> Option<Parameters> {
+        let deflate = &deflate.bounded();
         let is_within = |bits: Option<u8>, offered: Option<u8>| match (bits, offered) {
             (Some(bits), Some(offered)) => bits <= offered,
             (Some(_) | None, None) => true,
@@ -203,5 +221,56 @@ impl fmt::Display for Offer {
 /// From 8 to 15, without leading zeros (RFC 7692 section 7.1.2).
 fn window_bits(text: &str) -> Option<u8> {
     let bits = text.parse().ok()?;
-    ((8..=BITS_MAX).contains(&bits) && !text.starts_with(['0', '+'])).then_some(bits)
+    ((BITS_MIN..=BITS_MAX).contains(&bits) && !text.starts_with(['0', '+'])).then_some(bits)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_is_wanted_client_and_server_agree(
+            client in deflate(), server in deflate(),
+        ) {
+            let offer = Offer::of_client(&client);
+            let (of_server, answer) = offer.accept(&server);
+            let of_client = offer.agree(&reread(&answer), &client);
+            prop_assert_eq!(reread(&offer), offer);
+            let of_client = of_client.expect("an answer to the offer");
+            for role in [Role::Client, Role::Server] {
+                let (bits, no_takeover) = of_server.of_sender(role);
+                let (ours, ours_no_takeover) = of_client.of_sender(role);
+                // A client may keep to less than what was agreed on.
+                let is_client = role == Role::Client;
+                prop_assert!(ours == bits || is_client && ours < bits);
+                prop_assert!(ours_no_takeover == no_takeover || is_client && ours_no_takeover);
+            }
+        }
+    }
+
+    fn deflate() -> impl Strategy<Value = Deflate> {
+        any::<([bool; 2], u8, u8)>().prop_map(|([server, client], server_bits, client_bits)| {
+            Deflate {
+                server_no_context_takeover: server,
+                client_no_context_takeover: client,
+                server_max_window_bits: server_bits % 20,
+                client_max_window_bits: client_bits % 20,
+                ..Deflate::default()
+            }
+        })
+    }
+
+    /// As it is read from the other end's header.
+    fn reread(offer: &Offer) -> Offer {
+        let text = offer.to_string();
+        let parts = text.split("; ").skip(1);
+        let parts = parts.map(|part| match part.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (part, None),
+        });
+        Offer::parse(parts).expect("well-formed")
+    }
 }
