@@ -189,7 +189,7 @@ fn answer_length(server: &Server, request: &str) -> anyhow::Result<usize> {
 /// Our library, in a process of its own.
 fn ours() -> anyhow::Result<Side> {
     let version = Program::portolan()?.version;
-    let server = Server::start(|address| json::command(address))?;
+    let server = Server::start(json::command)?;
     Ok(Side { name: "portolan", version, work: Box::new(move || wrk(&url(&server))) })
 }
 
