@@ -62,7 +62,8 @@ impl Crowd {
         greet: impl Fn(&mut TcpStream) -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).context("creating an epoll")?;
-        let mut crowd = Self { epoll, clients: Vec::with_capacity(clients), buffer: vec![0; BUFFER] };
+        let mut crowd =
+            Self { epoll, clients: Vec::with_capacity(clients), buffer: vec![0; BUFFER] };
         for number in 0..clients {
             let mut stream = TcpStream::connect(address).context("connecting")?;
             stream.set_nodelay(true)?;
@@ -284,9 +285,8 @@ mod tests {
     #[test]
     fn what_one_says_is_heard_by_all_others() {
         let (sender, streams) = std::sync::mpsc::channel();
-        let address = server(move |stream| {
-            sender.send(stream.try_clone()?).map_err(io::Error::other)
-        });
+        let address =
+            server(move |stream| sender.send(stream.try_clone()?).map_err(io::Error::other));
         thread::spawn(move || {
             let mut clients: Vec<_> = streams.iter().take(3).collect();
             let mut said = [0; 4];
