@@ -26,7 +26,7 @@ async def with_aiohttp():
     import aiohttp
 
     async with aiohttp.ClientSession() as session:
-        async with session.ws_connect(url, compress=15, heartbeat=0.05) as websocket:
+        async with session.ws_connect(url, compress=15, heartbeat=1.0) as websocket:
             for message in MESSAGES:
                 if isinstance(message, str):
                     await websocket.send_str(message)
@@ -35,7 +35,10 @@ async def with_aiohttp():
                     await websocket.send_bytes(message)
                     assert await websocket.receive_bytes() == message
             # The heartbeat pings meanwhile, and would close without a pong.
-            await asyncio.sleep(0.2)
+            try:
+                raise AssertionError(await asyncio.wait_for(websocket.receive(), 1.2))
+            except asyncio.TimeoutError:
+                pass
             await websocket.close()
             assert websocket.close_code == 1000, websocket.close_code
 
