@@ -1,5 +1,8 @@
 //! A room: what one says, all hear.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use portolan_core::{Error, Kind};
 use tokio::sync::broadcast;
 
@@ -42,8 +45,17 @@ pub enum Policy {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Room {
-    sender: broadcast::Sender<Shared>,
+    sender: broadcast::Sender<Said>,
     policy: Policy,
+    /// How many have joined so far.
+    joined: Arc<AtomicU64>,
+}
+
+/// A message, and the number of the member that does not hear it.
+#[derive(Clone, Debug)]
+struct Said {
+    message: Shared,
+    not_to: Option<u64>,
 }
 
 impl Room {
@@ -53,12 +65,17 @@ impl Room {
     /// Where `waiting` is 0.
     #[must_use]
     pub fn new(waiting: usize, policy: Policy) -> Self {
-        Self { sender: broadcast::Sender::new(waiting), policy }
+        Self { sender: broadcast::Sender::new(waiting), policy, joined: Arc::default() }
     }
 
     /// Says `message` to all members; gives how many there are.
     pub fn send(&self, message: impl Into<Message>) -> usize {
-        self.sender.send(Shared::new(message.into())).unwrap_or_default()
+        self.say(message.into(), None)
+    }
+
+    fn say(&self, message: Message, not_to: Option<u64>) -> usize {
+        let said = Said { message: Shared::new(message), not_to };
+        self.sender.send(said).unwrap_or_default()
     }
 
     /// How many members there are.
@@ -71,7 +88,8 @@ impl Room {
     #[must_use]
     pub fn join(&self, socket: WebSocket) -> Member {
         let queue = self.sender.subscribe();
-        Member { socket, room: self.clone(), queue, waiting: None, missed: 0 }
+        let number = self.joined.fetch_add(1, Ordering::Relaxed);
+        Member { socket, room: self.clone(), number, queue, waiting: None, missed: 0 }
     }
 }
 
@@ -80,7 +98,8 @@ impl Room {
 pub struct Member {
     socket: WebSocket,
     room: Room,
-    queue: broadcast::Receiver<Shared>,
+    number: u64,
+    queue: broadcast::Receiver<Said>,
     /// What was taken out of the queue and has no room in the connection yet.
     waiting: Option<Shared>,
     missed: u64,
@@ -104,13 +123,19 @@ impl Member {
                 said = self.queue.recv() => said,
             };
             match said {
+                Ok(said) if said.not_to == Some(self.number) => {}
                 // Who is about to leave is sent nothing more.
-                Ok(said) => self.waiting = Some(said).filter(|_| !self.socket.is_closing()),
+                Ok(said) => self.waiting = Some(said.message).filter(|_| !self.socket.is_closing()),
                 Err(broadcast::error::RecvError::Lagged(count)) => self.miss(count).await?,
                 // The member holds the room open.
                 Err(broadcast::error::RecvError::Closed) => {}
             }
         }
+    }
+
+    /// Says `message` to all other members; gives how many there are.
+    pub fn say(&self, message: impl Into<Message>) -> usize {
+        self.room.say(message.into(), Some(self.number)).saturating_sub(1)
     }
 
     async fn miss(&mut self, count: u64) -> Result<(), Error> {

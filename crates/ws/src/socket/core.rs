@@ -9,7 +9,7 @@ use std::task::{self, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use portolan_core::units::show_duration;
-use portolan_core::{Direction, Error, Event, Kind};
+use portolan_core::{Direction, Error, Event, Frame, Kind};
 use portolan_net::{Context, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
@@ -182,8 +182,11 @@ impl Core {
                 }
                 Received::Close(close) => {
                     self.answer_ping();
-                    if let Some(answer) = self.closing.receive(close) {
-                        self.encoder.close(answer, &mut self.output);
+                    if let Some(answer) = self.closing.receive(close).cloned() {
+                        self.encoder.close(&answer, &mut self.output);
+                        if self.is_read {
+                            self.tell(Direction::Sent, &Received::Close(answer));
+                        }
                     }
                     self.leave(None);
                     return None;
@@ -230,6 +233,9 @@ impl Core {
             && !self.closing.is_sent()
         {
             self.encoder.pong(&payload, &mut self.output);
+            if self.is_read {
+                self.tell(Direction::Sent, &Received::Pong(payload));
+            }
         }
     }
 
@@ -463,15 +469,15 @@ impl Core {
 
     /// Tells who listens in what passed.
     fn tell(&self, direction: Direction, received: &Received) {
-        let line = match received {
-            Received::Message(message) => {
-                let kind = if message.is_text() { "text" } else { "binary" };
-                format!("{kind} {} bytes", message.as_bytes().len())
+        let (kind, payload) = match received {
+            Received::Message(message) if message.is_text() => {
+                ("text", message.as_bytes().to_vec())
             }
-            Received::Ping(payload) => format!("ping {} bytes", payload.len()),
-            Received::Pong(payload) => format!("pong {} bytes", payload.len()),
-            Received::Close(close) => format!("close {close}"),
+            Received::Message(message) => ("binary", message.as_bytes().to_vec()),
+            Received::Ping(payload) => ("ping", payload.to_vec()),
+            Received::Pong(payload) => ("pong", payload.to_vec()),
+            Received::Close(close) => ("close", close.payload()),
         };
-        self.cx.observe(&Event::Line(direction, line));
+        self.cx.observe(&Event::Frame(direction, Frame { kind, payload }));
     }
 }
