@@ -227,6 +227,7 @@ impl Files {
     /// [`FileSlice`](crate::FileSlice), which [`Server`](crate::Server) sends.
     pub async fn respond(&self, request: Request) -> Response {
         let (head, body) = request.into_parts();
+        let head = Arc::new(head);
         let mut response = match self.answer(&head, body).await {
             Ok(response) => response,
             Err(refusal) => refusal.into_response(&head.headers),
@@ -235,7 +236,7 @@ impl Files {
         response
     }
 
-    async fn answer(&self, head: &Parts, body: Body) -> Result<Response, Refusal> {
+    async fn answer(&self, head: &Arc<Parts>, body: Body) -> Result<Response, Refusal> {
         // Browsers send no login with the question whether they may.
         if head.method == Method::OPTIONS {
             return Ok(self.settings.options(&head.headers));
@@ -251,24 +252,26 @@ impl Files {
     }
 
     /// Answers GET and HEAD.
-    async fn read(&self, head: &Parts) -> Result<Response, Refusal> {
-        let path = RequestPath::parse(head.uri.path().as_bytes())?;
-        let (settings, wanted) = (self.settings.clone(), Wanted::by(&head.headers));
-        let (found, path) = on_disk(move || Ok((settings.find(&path, &wanted)?, path))).await?;
-        match found {
-            Found::File(file) => {
-                let mut response = file.respond(&head.method, &head.headers)?;
-                if self.settings.answers_all_alike() {
-                    response.extensions_mut().insert(Repeatable);
+    async fn read(&self, head: &Arc<Parts>) -> Result<Response, Refusal> {
+        let (settings, head) = (self.settings.clone(), head.clone());
+        on_disk(move || {
+            let path = RequestPath::parse(head.uri.path().as_bytes())?;
+            match settings.find(&path, &Wanted::by(&head.headers))? {
+                Found::File(file) => {
+                    let mut response = file.respond(&head.method, &head.headers)?;
+                    if settings.answers_all_alike() {
+                        response.extensions_mut().insert(Repeatable);
+                    }
+                    Ok(response)
                 }
-                Ok(response)
+                Found::Directory => Ok(redirect(&path, head.uri.query())),
+                Found::Listing(mut listing) => {
+                    listing.sort(Order::by(head.uri.query()));
+                    Ok(listing.respond(&head.headers, settings.upload.is_some()))
+                }
             }
-            Found::Directory => Ok(redirect(&path, head.uri.query())),
-            Found::Listing(mut listing) => {
-                listing.sort(Order::by(head.uri.query()));
-                Ok(listing.respond(&head.headers, self.settings.upload.as_ref()))
-            }
-        }
+        })
+        .await
     }
 }
 
@@ -329,8 +332,8 @@ fn redirect(path: &RequestPath, query: Option<&str>) -> Response {
 
 /// Does what may have to wait for the disk, off the event loop.
 async fn on_disk<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
     spawn_blocking(work).await.map_err(io::Error::other)?
 }
 

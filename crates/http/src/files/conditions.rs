@@ -36,13 +36,16 @@ pub enum Verdict {
 }
 
 impl EntityTag {
-    /// A strong tag: files that share it are the same, byte for byte.
-    pub(super) fn strong(opaque: impl Into<Vec<u8>>) -> Self {
+    /// A strong tag: files that share it are the same, byte for byte. It has no quotes, spaces or
+    /// control characters.
+    #[must_use]
+    pub fn strong(opaque: impl Into<Vec<u8>>) -> Self {
         Self { opaque: opaque.into(), is_weak: false }
     }
 
     /// A weak tag: files that share it mean the same.
-    pub(super) fn weak(opaque: impl Into<Vec<u8>>) -> Self {
+    #[must_use]
+    pub fn weak(opaque: impl Into<Vec<u8>>) -> Self {
         Self { opaque: opaque.into(), is_weak: true }
     }
 

@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 use super::negotiation::prefers_json;
 use super::partial::is_partial;
 use super::root::Facts;
-use super::{Settings, Upload, encodings, page, path};
+use super::{Settings, encodings, page, path};
 
 /// More entries than this are not shown: a page of them helps nobody.
 const ENTRIES_MAX: usize = 10_000;
@@ -35,6 +35,8 @@ pub(super) struct Listing {
 /// A file or directory.
 pub(super) struct Entry {
     pub(super) name: OsString,
+    /// The name as it is sorted.
+    folded: String,
     pub(super) is_directory: bool,
     pub(super) facts: Facts,
 }
@@ -82,14 +84,14 @@ impl Listing {
     }
 
     /// The listing as JSON, where that is asked for, or else as a page.
-    pub(super) fn respond(&self, asked: &HeaderMap, upload: Option<&Upload>) -> Response {
+    pub(super) fn respond(&self, asked: &HeaderMap, takes_uploads: bool) -> Response {
         let mut response = if prefers_json(asked) {
             let mut response = encodings::compressed(self.json().to_string(), asked);
             let json = HeaderValue::from_static("application/json");
             response.headers_mut().insert(header::CONTENT_TYPE, json);
             response
         } else {
-            page::listing(self, upload.is_some(), asked)
+            page::listing(self, takes_uploads, asked)
         };
         let headers = response.headers_mut();
         headers.append(header::VARY, HeaderValue::from_static("accept"));
@@ -117,7 +119,12 @@ impl Entry {
             FileType::RegularFile => false,
             _ => return None,
         };
-        Some(Self { name: name.to_owned(), is_directory, facts: Facts::from(&stat) })
+        Some(Self::new(name.to_owned(), is_directory, Facts::from(&stat)))
+    }
+
+    fn new(name: OsString, is_directory: bool, facts: Facts) -> Self {
+        let folded = name.to_string_lossy().to_lowercase();
+        Self { name, folded, is_directory, facts }
     }
 
     /// The relative reference to it.
@@ -159,8 +166,7 @@ impl Order {
     }
 
     fn compare(self, a: &Entry, b: &Entry) -> Ordering {
-        let folded = |entry: &Entry| entry.name.to_string_lossy().to_lowercase();
-        let by_name = || folded(a).cmp(&folded(b)).then_with(|| a.name.cmp(&b.name));
+        let by_name = || a.folded.cmp(&b.folded).then_with(|| a.name.cmp(&b.name));
         let by_column = match self.column {
             Column::Name => by_name(),
             Column::Size if a.is_directory => Ordering::Equal,
@@ -197,7 +203,7 @@ mod tests {
 
     fn entry(name: &str, is_directory: bool, size: u64, age: u64) -> Entry {
         let modified = UNIX_EPOCH + Duration::from_secs(1_000_000_000 - age);
-        Entry { name: name.into(), is_directory, facts: Facts { size, modified, inode: 1 } }
+        Entry::new(name.into(), is_directory, Facts { size, modified, inode: 1 })
     }
 
     #[test]

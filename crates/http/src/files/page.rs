@@ -93,7 +93,7 @@ fn head(title: &str) -> String {
 /// The form for files; the script makes more of it.
 const UPLOAD: &str = "<form id=upload method=post enctype=multipart/form-data>\
     <label><svg aria-hidden=true><use href=#icon-upload /></svg>\
-    <span>Choose files<span class=drop> or drop them here</span></span>\
+    <span class=plain>Add files</span><span class=drop>Choose files or drop them here</span>\
     <input type=file name=file multiple required></label>\
     <button>Upload</button><ul id=transfers aria-live=polite></ul></form>";
 
@@ -172,11 +172,14 @@ fn column_head(order: Order, column: Column, label: &str) -> String {
 
 fn row(entry: &Entry) -> String {
     let (icon, slash) = if entry.is_directory { ("directory", "/") } else { ("file", "") };
-    let size = if entry.is_directory { "–".to_owned() } else { show_size(entry.facts.size) };
+    let size = match entry.is_directory {
+        true => "<td class=none>–".to_owned(),
+        false => format!("<td>{}", show_size(entry.facts.size)),
+    };
     let modified = entry.modified();
     format!(
         "<tr><td><a href=\"{}\"><svg class={icon} aria-hidden=true><use href=#icon-{icon} /></svg>\
-         <bdi>{}{slash}</bdi></a><td>{size}<td><time datetime={modified}>{}</time>",
+         <bdi>{}{slash}</bdi></a>{size}<td><time datetime={modified}>{}</time>",
         reference(&entry.name, entry.is_directory),
         escape(&entry.name.to_string_lossy()),
         // To the minute.

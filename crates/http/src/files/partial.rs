@@ -45,7 +45,7 @@ struct Place {
 
 impl Partial {
     /// Begins a file in this directory.
-    pub(super) async fn create(directory: OwnedFd) -> io::Result<Self> {
+    pub(super) async fn create(directory: OwnedFd) -> Result<Self, Refusal> {
         let name = format!(".{}", unguessable().map_err(io::Error::other)?);
         let created = on_disk(move || {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
@@ -70,7 +70,7 @@ impl Partial {
 
     /// Brings it to the disk and gives it its name. Where there is such a file, it is replaced, or
     /// else this is an error.
-    pub(super) async fn keep(mut self, name: &OsStr, overwrites: bool) -> io::Result<()> {
+    pub(super) async fn keep(mut self, name: &OsStr, overwrites: bool) -> Result<(), Refusal> {
         self.writer.flush().await?;
         self.writer.get_ref().sync_all().await?;
         let (place, name) = (self.place.clone(), name.to_owned());

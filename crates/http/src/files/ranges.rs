@@ -38,13 +38,14 @@ impl Ranges {
                 return Self::Whole;
             }
         }
-        let total = parts.iter().map(|part| part.end - part.start).fold(0, u64::saturating_add);
+        let mut lengths = parts.iter().map(|part| part.end - part.start);
+        let total = lengths.try_fold(0_u64, u64::checked_add);
         match parts.len() {
             0 => Self::Unsatisfiable,
             1 => Self::Parts(parts),
-            // To overlap is to ask for more than there is.
-            _ if total > size => Self::Whole,
-            _ => Self::Parts(parts),
+            _ if total.is_some_and(|total| total <= size) => Self::Parts(parts),
+            // They overlap.
+            _ => Self::Whole,
         }
     }
 }

@@ -64,6 +64,12 @@ impl From<multer::Error> for Refusal {
     }
 }
 
+impl From<Errno> for Refusal {
+    fn from(error: Errno) -> Self {
+        io::Error::from(error).into()
+    }
+}
+
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
         let (status, why) = match Errno::from_io_error(&error) {

@@ -2,7 +2,6 @@
 //! gets its own when it is whole and on the disk.
 
 use std::ffi::OsStr;
-use std::io;
 use std::path::Path;
 
 use axum::Json;
@@ -88,7 +87,7 @@ impl Upload {
             return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, why));
         }
         if current.is_some() && !self.overwrites {
-            return Err(io::Error::from(Errno::EXIST).into());
+            return Err(Errno::EXIST.into());
         }
         let mut partial = Partial::create(directory).await?;
         partial.fill(body.into_data_stream(), &mut self.max.clone()).await?;
@@ -143,7 +142,7 @@ impl Upload {
         }
         let path = RequestPath::parse(head.uri.path().as_bytes())?;
         if !settings.shows(&path) {
-            return Err(io::Error::from(io::ErrorKind::NotFound).into());
+            return Err(Errno::NOENT.into());
         }
         let length = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         let length = length.and_then(|length| length.parse::<u64>().ok()).unwrap_or_default();
@@ -165,20 +164,20 @@ fn file_name(path: &RequestPath) -> Result<&OsStr, Refusal> {
 /// The directory for a file, and what stands there already.
 async fn inspect(root: &Root, path: &RequestPath) -> Result<(OwnedFd, Option<Facts>), Refusal> {
     let (root, path) = (root.clone(), path.path().to_owned());
-    let inspected = on_disk(move || {
+    on_disk(move || {
         let directory = root.open_directory(path.parent().unwrap_or(Path::new("")))?;
         let current = root.stat(&path).ok();
         if current.is_some_and(|stat| !is_file(&stat)) {
             return Err(Errno::ISDIR.into());
         }
         Ok((directory, current.as_ref().map(Facts::from)))
-    });
-    Ok(inspected.await?)
+    })
+    .await
 }
 
 async fn open_directory(root: &Root, path: &Path) -> Result<OwnedFd, Refusal> {
     let (root, path) = (root.clone(), path.to_owned());
-    Ok(on_disk(move || root.open_directory(&path)).await?)
+    on_disk(move || Ok(root.open_directory(&path)?)).await
 }
 
 fn is_file(stat: &Stat) -> bool {
