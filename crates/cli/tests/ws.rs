@@ -109,6 +109,9 @@ fn lines_are_texts_both_ways() {
         let url = servers.url(name).replace(name, scheme) + "ws";
         let run = connect(&[&[url.as_str(), "--compressed"], flags].concat(), "ahoy\nü\n\nlast");
         assert_eq!(run.done(), "ahoy\nü\n\nlast\n", "{scheme}");
+        // The last answer is awaited for as long as the peer may be silent.
+        let run = connect(&[&[url.as_str(), "--idle-timeout", "1s"], flags].concat(), "ahoy\n");
+        assert_eq!(run.done(), "ahoy\n", "{scheme}");
     }
 }
 

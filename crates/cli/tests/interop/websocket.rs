@@ -1,5 +1,6 @@
 //! WebSocket: Python's websockets and aiohttp at either end, a page in Chromium, and the cases of
 //! conformance themselves, of which Python's websockets is the judge.
+#![expect(clippy::disallowed_types, reason = "the judge's own words are sent on a bare socket")]
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
