@@ -12,8 +12,12 @@ use serde_json::Value;
 use crate::cases::{Case, End, Send, Tester, all};
 use crate::chromium::Browser;
 use crate::peer::{Peer, spawn};
-use crate::support::{Portolan, serve};
+use crate::support::{Portolan, Servers, serve};
 
+/// Cases that Python's websockets cannot pass: its decoder takes half a surrogate for the beginning
+/// of a character, which Autobahn lets pass as not strict; and its zlib does not compress with
+/// windows of 8 bits.
+const BEYOND_PYTHON: [&str; 2] = ["6.4.2.", "13.5."];
 const LIBRARIES: [&str; 2] = ["websockets", "aiohttp"];
 
 fn script(name: &str, library: &str) -> Command {
@@ -66,11 +70,18 @@ fn clients_of_python_are_content() {
     }
 }
 
+/// A page from loopback: pages from elsewhere may not connect to there.
+fn page() -> (Browser, Servers) {
+    let site = Servers::only(&["http"]);
+    let mut browser = Browser::start();
+    browser.open(&(site.url("http") + "html"));
+    (browser, site)
+}
+
 #[test]
 fn a_page_in_chromium_talks() {
     let (_server, url) = serve(&["serve", "ws", "--echo", "--listen", ":0", "--compressed"]);
-    let mut browser = Browser::start();
-    browser.open("data:text/html,<title>page</title>");
+    let (mut browser, _site) = page();
     let heard = browser.evaluate(&format!(
         "new Promise((resolve, reject) => {{
             const heard = [];
@@ -100,8 +111,7 @@ fn a_page_in_chromium_talks() {
 #[test]
 fn a_page_agrees_on_a_subprotocol_or_fails() {
     let (_server, url) = serve(&["listen", "ws:0", "--echo", "--subprotocol", "chat"]);
-    let mut browser = Browser::start();
-    browser.open("data:text/html,<title>page</title>");
+    let (mut browser, _site) = page();
     let mut opened = |protocol: &str| -> Value {
         browser.evaluate(&format!(
             "new Promise(resolve => {{
@@ -118,7 +128,10 @@ fn a_page_agrees_on_a_subprotocol_or_fails() {
 #[test]
 fn the_cases_of_conformance_hold_for_python() {
     let (peer, _) = server("websockets");
-    let failures: Vec<_> = all().iter().filter_map(|case| conform(case, peer.port).err()).collect();
+    let is_meant = |case: &&Case| !BEYOND_PYTHON.iter().any(|family| case.id.starts_with(family));
+    let cases = all();
+    let meant = cases.iter().filter(is_meant);
+    let failures: Vec<_> = meant.filter_map(|case| conform(case, peer.port).err()).collect();
     assert!(failures.is_empty(), "{} cases fail:\n{}", failures.len(), failures.join("\n"));
 }
 
