@@ -42,12 +42,22 @@ impl Crowd {
         Ok(crowd)
     }
 
-    /// Each client sends `message` and waits until as many bytes have come back, again and again
-    /// until `duration` has passed, but at least once: how many answers came in a second.
+    /// As [`ask`](Self::ask), of a server that sends back what it hears.
     pub(crate) fn echo(&mut self, message: &[u8], duration: Duration) -> anyhow::Result<f64> {
+        self.ask(message, message.len(), duration)
+    }
+
+    /// Each client sends `message` and waits until `answer` bytes have come back, again and again
+    /// until `duration` has passed, but at least once: how many answers came in a second.
+    pub(crate) fn ask(
+        &mut self,
+        message: &[u8],
+        answer: usize,
+        duration: Duration,
+    ) -> anyhow::Result<f64> {
         let started = Instant::now();
         for client in &mut self.clients {
-            client.say(message)?;
+            client.say(message, answer)?;
         }
         let mut answers = 0_u64;
         let mut waiting = self.clients.len();
@@ -67,7 +77,7 @@ impl Crowd {
                 }
                 answers += 1;
                 if goes_on {
-                    client.say(message)?;
+                    client.say(message, answer)?;
                 } else {
                     waiting -= 1;
                 }
@@ -78,8 +88,8 @@ impl Crowd {
 }
 
 impl Client {
-    fn say(&mut self, message: &[u8]) -> anyhow::Result<()> {
-        self.missing = message.len();
+    fn say(&mut self, message: &[u8], answer: usize) -> anyhow::Result<()> {
+        self.missing = answer;
         // A message is small, and nothing else is under way on this connection.
         self.stream.write_all(message).context("sending")
     }
@@ -88,7 +98,7 @@ impl Client {
     fn hear(&mut self) -> anyhow::Result<bool> {
         match self.stream.read(&mut [0; 4096]) {
             Ok(0) => bail!("the server closed a connection"),
-            Ok(count) if count > self.missing => bail!("the server said more than it heard"),
+            Ok(count) if count > self.missing => bail!("the server said more than it should"),
             Ok(count) => {
                 self.missing -= count;
                 Ok(self.missing == 0)
@@ -135,7 +145,7 @@ mod tests {
         let address = server(|stream| stream.write_all(b"ahoy, and more"));
         let mut crowd = Crowd::connect(address, 1).unwrap();
         let error = crowd.echo(b"ahoy", Duration::ZERO).unwrap_err();
-        assert_eq!(error.to_string(), "the server said more than it heard");
+        assert_eq!(error.to_string(), "the server said more than it should");
         let address = server(|_| Ok(()));
         let mut crowd = Crowd::connect(address, 1).unwrap();
         assert!(crowd.echo(b"ahoy", Duration::ZERO).is_err());

@@ -5,10 +5,12 @@
 //! than 1 is better for us. Values alone say more about the machine.
 //!
 //! A row is one file in `rows`; `measure` takes the turns, `program` finds what is compared,
-//! `server` runs it, and `crowd`, `load` and `site` are what it has to do with.
+//! `server` runs it, and `crowd`, `load` and `site` are what it has to do with; `json` is the server
+//! of our library that has no command.
 //! `versus/install-peers` installs the peers.
 
 mod crowd;
+mod json;
 mod load;
 mod measure;
 mod program;
@@ -17,6 +19,7 @@ mod server;
 mod site;
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -36,10 +39,16 @@ struct Args {
     /// Print JSON Lines: one object for each row and peer
     #[arg(long)]
     json: bool,
+    /// Serve JSON at this address, as one of those that are compared
+    #[arg(long, value_name = "ADDRESS", hide = true)]
+    serve_json: Option<SocketAddr>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
+    if let Some(address) = args.serve_json {
+        return json::serve(address).map(|()| ExitCode::SUCCESS);
+    }
     let rows = match args.rows.concat() {
         rows if rows.is_empty() => rows::ALL.iter().collect(),
         rows => rows,

@@ -8,6 +8,7 @@ use std::{fs, io};
 use clap::{Arg, ArgAction, Command};
 use portolan::{Error, Kind};
 
+use crate::args;
 use crate::settings::{Setting, Value, flags, is_setting};
 
 /// The file's place (XDG Base Directory Specification), where the environment names one.
@@ -51,12 +52,7 @@ fn parse(text: &str, path: &Path, command: &Command, verb: &str) -> Result<Vec<S
             settings.push(file.setting(key, value));
         }
     }
-    for (name, table) in tables {
-        let toml::Value::Table(table) = table else { continue };
-        if command.find_subcommand(&name).is_none() {
-            let verbs: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
-            return Err(file.refusal(&format!("[{name}]"), "names no verb", &verbs));
-        }
+    for (name, table) in file.tables(tables, command)? {
         let known: Vec<_> = flags(command, &name).collect();
         for (key, value) in table {
             let flag = file.flag(&key, &known)?;
@@ -73,7 +69,7 @@ fn parse(text: &str, path: &Path, command: &Command, verb: &str) -> Result<Vec<S
 
 /// The flags of every verb.
 fn all_flags(command: &Command) -> impl Iterator<Item = &Arg> {
-    let verbs = command.get_subcommands().flat_map(Command::get_arguments);
+    let verbs = args::verbs(command).into_iter().flat_map(|(_, verb)| verb.get_arguments());
     command.get_arguments().chain(verbs).filter(|flag| is_setting(flag))
 }
 
@@ -81,6 +77,40 @@ fn all_flags(command: &Command) -> impl Iterator<Item = &Arg> {
 struct File<'a>(&'a Path);
 
 impl File<'_> {
+    /// The tables by the words of their verbs: `[probe]`, and `[serve.http]` for `serve http`.
+    fn tables(
+        &self,
+        tables: impl IntoIterator<Item = (String, toml::Value)>,
+        command: &Command,
+    ) -> Result<Vec<(String, toml::Table)>, Error> {
+        let mut found = Vec::new();
+        for (name, table) in tables {
+            let toml::Value::Table(table) = table else { continue };
+            if command.find_subcommand(&name).is_some_and(Command::has_subcommands) {
+                let protocol = |(protocol, table)| (format!("{name} {protocol}"), table);
+                found.extend(table.into_iter().map(protocol));
+            } else {
+                found.push((name, toml::Value::Table(table)));
+            }
+        }
+        let verbs = args::verbs(command);
+        let mut tables = Vec::new();
+        for (name, table) in found {
+            let toml::Value::Table(table) = table else { return Err(self.no_verb(&name, &verbs)) };
+            if !verbs.iter().any(|(verb, _)| *verb == name) {
+                return Err(self.no_verb(&name, &verbs));
+            }
+            tables.push((name, table));
+        }
+        Ok(tables)
+    }
+
+    fn no_verb(&self, name: &str, verbs: &[(String, &Command)]) -> Error {
+        let verbs: Vec<_> = verbs.iter().map(|(verb, _)| verb.replace(' ', ".")).collect();
+        let verbs: Vec<_> = verbs.iter().map(String::as_str).collect();
+        self.refusal(&format!("[{}]", name.replace(' ', ".")), "names no verb", &verbs)
+    }
+
     fn flag<'f>(&self, key: &str, known: &[&'f Arg]) -> Result<&'f Arg, Error> {
         let flag = known.iter().find(|flag| flag.get_long() == Some(key));
         flag.copied().filter(|flag| flag.get_id() != "no_config").ok_or_else(|| {
@@ -188,12 +218,12 @@ mod tests {
                 assert!(sentence.contains(word), "{sentence}");
             }
         };
-        refused(
-            "conect-timeout = '1s'",
-            &["'conect-timeout'", "allowed are allow, allow-downgrade,"],
-        );
+        refused("conect-timeout = '1s'", &["'conect-timeout'", "allowed are access-log, allow,"]);
         refused("[probe]\nonly = 'tcp'", &["'only'", "allowed are alpn, cacert,"]);
         refused("[prob]\nretry = 1", &["[prob]", "allowed are probe, connect,"]);
+        refused("[serve.htp]\nspa = true", &["[serve.htp]", "serve.http,"]);
+        refused("[serve]\nspa = true", &["[serve.spa]", "serve.http,"]);
+        refused("[serve.http]\nretry = 1", &["'retry'", "allowed are access-log,"]);
         refused("insecure = 'yes'", &["'insecure' must be true or false"]);
         refused("verbose = 77", &["'verbose' must be a number from 0 to 9"]);
         refused("timeout = ['1s']", &["'timeout' must be a string or a number"]);

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
@@ -156,6 +158,19 @@ impl Console {
         write(Box::new(io::stdout().lock())).map_err(write_error)
     }
 
+    /// Where data goes, without the search for ends of lines that the standard library's stdout
+    /// does. What is written to it comes after what was written before.
+    ///
+    /// # Errors
+    /// [`Kind::Write`].
+    pub fn data_file(&self) -> Result<File, Error> {
+        let own = match self.is_off_stdout {
+            true => io::stderr().as_fd().try_clone_to_owned(),
+            false => io::stdout().as_fd().try_clone_to_owned(),
+        };
+        own.map(File::from).map_err(write_error)
+    }
+
     /// Writes an object of this type to stdout as one line of JSON: `v`, `type` and `t`, then the
     /// keys of `body`.
     ///
@@ -181,6 +196,25 @@ impl Console {
     /// Says on stderr what went wrong with one target of several, when stdout tells it as data.
     pub fn words(&self, sentence: &str) {
         self.say(&format!("{ERROR}portolan:{ERROR:#} {}", sanitized_for_stderr(sentence)));
+    }
+
+    /// Writes a line of a log, unless `-q` was given.
+    pub fn log(&self, line: &str) {
+        self.note(&sanitized_for_stderr(line));
+    }
+
+    /// Writes an object of a log as one line of JSON: to stdout where that is JSON Lines, else to
+    /// stderr unless `-q` was given.
+    ///
+    /// # Errors
+    /// [`Kind::Write`].
+    pub fn log_json(&self, r#type: &str, body: &impl Serialize) -> Result<(), Error> {
+        if self.json {
+            return self.json(r#type, body);
+        }
+        let line = show::line(r#type, body).map_err(io::Error::from).map_err(write_error)?;
+        self.note(line.trim_end());
+        Ok(())
     }
 
     /// Asks for something, on the line where the answer is typed.

@@ -59,8 +59,13 @@ pub(crate) fn is_setting(flag: &Arg) -> bool {
 
 /// The flags of `verb`, with those of every verb.
 pub(crate) fn flags<'a>(command: &'a Command, verb: &str) -> impl Iterator<Item = &'a Arg> {
-    let of_verb = command.find_subcommand(verb).into_iter().flat_map(Command::get_arguments);
+    let of_verb = find(command, verb).into_iter().flat_map(Command::get_arguments);
     command.get_arguments().chain(of_verb).filter(|flag| is_setting(flag))
+}
+
+/// The verb of these words.
+fn find<'a>(command: &'a Command, verb: &str) -> Option<&'a Command> {
+    verb.split(' ').try_fold(command, |command, word| command.find_subcommand(word))
 }
 
 /// The settings for the verb that was given, one a flag, without those that what was given rules
@@ -70,7 +75,8 @@ fn settings(
     given: &ArgMatches,
     environment: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<Vec<Setting>, Error> {
-    let verb = given.subcommand_name().unwrap_or_default();
+    let (verb, _) = args::typed(given);
+    let verb = verb.as_str();
     let variables = variables(command, verb, environment)?;
     let is_without_file = given.get_flag("no_config")
         || variables.iter().any(|s| s.flag == "no-config" && s.value == Value::Flag(true));
@@ -132,8 +138,8 @@ fn variable_value(flag: &Arg, variable: &str, text: &OsStr) -> Result<Value, Err
 /// Parses the settings as if they were typed, so that one that makes no sense is named with its
 /// place.
 fn check(command: &Command, verb: &str, layer: &[Setting]) -> Result<(), Error> {
-    let program = [command.get_name().to_owned(), verb.to_owned()];
-    let argv = program.into_iter().chain(layer.iter().flat_map(typed));
+    let words = std::iter::once(command.get_name()).chain(verb.split(' ')).map(str::to_owned);
+    let argv = words.chain(layer.iter().flat_map(typed));
     let place = |flag: &str| {
         let setting = layer.iter().find(|setting| flag.strip_prefix("--") == Some(&setting.flag));
         setting.map_or_else(|| flag.to_owned(), |setting| setting.place.clone())
@@ -158,7 +164,7 @@ fn typed(setting: &Setting) -> Vec<String> {
 }
 
 fn is_typed(given: &ArgMatches, flag: &Arg) -> bool {
-    let given = given.subcommand().map_or(given, |(_, verb)| verb);
+    let (_, given) = args::typed(given);
     given.value_source(flag.get_id().as_str()) == Some(ValueSource::CommandLine)
 }
 
@@ -172,7 +178,7 @@ fn excludes(command: &Command, verb: &str, flag: &str, other: &str) -> bool {
             conflicts.iter().any(|conflict| conflict.get_long() == Some(other))
         })
     };
-    flag == other || conflicts(command) || command.find_subcommand(verb).is_some_and(conflicts)
+    flag == other || conflicts(command) || find(command, verb).is_some_and(conflicts)
 }
 
 /// The command with the setting as its flag's default.
@@ -188,10 +194,11 @@ fn with_default(command: Command, given: &ArgMatches, setting: &Setting) -> Comm
             _ => flag,
         })
     };
-    match given.subcommand_name() {
-        Some(verb) => set(command).mut_subcommand(verb, set),
-        None => set(command),
-    }
+    let Some((verb, given)) = given.subcommand() else { return set(command) };
+    set(command).mut_subcommand(verb, |verb| match given.subcommand_name() {
+        Some(protocol) => verb.mut_subcommand(protocol, set),
+        None => set(verb),
+    })
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub(crate) fn refusal(error: &clap::Error, place: impl Fn(&str) -> String) -> Er
             let verb = text(error, ContextKind::InvalidSubcommand).unwrap_or_default();
             format!("there is no verb '{verb}'; the verbs are {}", verbs())
         }
-        ErrorKind::MissingSubcommand => format!("a verb is missing: one of {}", verbs()),
+        ErrorKind::MissingSubcommand => missing(error),
         ErrorKind::InvalidValue if value.is_empty() => {
             format!("{argument} needs a value{}", allowed(error))
         }
@@ -58,9 +58,20 @@ pub(crate) fn refusal(error: &clap::Error, place: impl Fn(&str) -> String) -> Er
     }
 }
 
+/// A verb is missing, or after one like `serve` the protocol.
+fn missing(error: &clap::Error) -> String {
+    let typed = text(error, ContextKind::InvalidSubcommand).unwrap_or_default();
+    match (typed.split_once(' '), error.get(ContextKind::ValidSubcommand)) {
+        (Some((_, verb)), Some(ContextValue::Strings(protocols))) => {
+            format!("{verb} needs a protocol: one of {}", protocols.join(", "))
+        }
+        _ => format!("a verb is missing: one of {}", verbs()),
+    }
+}
+
 fn verbs() -> String {
     let command = args::command();
-    let verbs: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+    let verbs: Vec<_> = args::verbs(&command).into_iter().map(|(verb, _)| verb).collect();
     verbs.join(", ")
 }
 
@@ -133,10 +144,14 @@ mod tests {
             format!("invalid value 'ftpx://h/' for URL: {}", portolan::UrlError::UnknownScheme)
         );
         assert_eq!(sentence(&["portolan", "completions"]), "SHELL is missing");
+        assert_eq!(
+            sentence(&["portolan", "serve", "--json"]),
+            "serve needs a protocol: one of http"
+        );
         assert_eq!(sentence(&["portolan", "lab", "x"]), "'x' is one argument too many");
         assert_eq!(
             sentence(&["portolan", "--json"]),
-            "a verb is missing: one of probe, connect, listen, relay, http, get, lab, completions, man"
+            "a verb is missing: one of probe, connect, listen, relay, http, get, serve http, lab, completions, man"
         );
     }
 
@@ -150,5 +165,8 @@ mod tests {
             )
         );
         assert_eq!(refused(&["portolan", "prob"]).1.as_deref(), Some("did you mean probe?"));
+        let (sentence, hint) = refused(&["portolan", "serve", "htp"]);
+        assert!(sentence.starts_with("there is no verb 'htp'; the verbs are probe"), "{sentence}");
+        assert_eq!(hint.as_deref(), Some("did you mean http?"));
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
+use bytes::Bytes;
 use futures_util::future::{self, Either, FutureExt};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, StatusCode, Version};
@@ -15,6 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use portolan_core::{Endpoint, Error, Kind, Phase, Scheme, Url};
 use portolan_net::proxy::{ProxyError, connect};
 use portolan_net::{Connection, Context, Dialer, Info, Stream};
+use tokio::sync::oneshot;
 
 use crate::answer::{Answer, Sent};
 use crate::body::{Body, Outgoing};
@@ -65,6 +67,8 @@ pub struct Client {
     wants_origin: bool,
     info: Arc<Info>,
     is_http2: bool,
+    /// Whether nothing but HTTP/1.1 stands between the caller and the socket.
+    is_plain: bool,
     watch: Arc<Watch>,
     /// The stream until the first request, which begins with HTTP's own handshake.
     stream: Option<Stream>,
@@ -182,6 +186,7 @@ impl Client {
             wants_origin: false,
             info: Arc::new(info),
             is_http2,
+            is_plain: !is_http2 && stream.is_plain(),
             watch: Arc::default(),
             stream: Some(stream),
             sender: None,
@@ -199,6 +204,7 @@ impl Client {
             wants_origin: self.wants_origin,
             info: self.info.clone(),
             is_http2: true,
+            is_plain: false,
             watch: self.watch.clone(),
             stream: None,
             sender: Some(Sender::Http2(sender.clone())),
@@ -228,11 +234,26 @@ impl Client {
         self.is_http2
     }
 
+    /// Whether it can be [taken apart](Self::take_apart).
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// The stream in the middle of a response, for who reads the rest of its body alone, and what
+    /// was read from it beyond what the body has given out already. `None` where all was read, or
+    /// the connection has ended; either way it carries no other request.
+    pub(crate) async fn take_apart(&mut self) -> Option<(Stream, Bytes)> {
+        let Some(Sender::Http1(_, asks)) = &mut self.sender else { return None };
+        let (answer, parts) = oneshot::channel();
+        asks.take()?.send(answer).ok()?;
+        parts.await.ok()
+    }
+
     /// Waits until the last exchange is over: whether the connection can carry another.
     pub(crate) async fn is_ready(&mut self) -> bool {
         match &mut self.sender {
             None => self.stream.is_some(),
-            Some(Sender::Http1(sender)) => sender.ready().await.is_ok(),
+            Some(Sender::Http1(sender, _)) => sender.ready().await.is_ok(),
             Some(Sender::Http2(sender)) => sender.ready().await.is_ok(),
         }
     }
@@ -360,9 +381,12 @@ impl Client {
         let mut headers = HeaderMap::with_capacity(parts.headers.len() + 4);
         if !self.is_http2 {
             // First, as RFC 9110 section 7.2 recommends.
-            let host = HeaderValue::try_from(authority);
-            headers.insert(header::HOST, host.map_err(|error| unsendable(&self.url, error))?);
-            headers.extend(parts.headers.remove(header::HOST).map(|host| (header::HOST, host)));
+            let host = match parts.headers.remove(header::HOST) {
+                Some(host) => host,
+                None => HeaderValue::try_from(authority)
+                    .map_err(|error| unsendable(&self.url, error))?,
+            };
+            headers.insert(header::HOST, host);
         }
         headers.extend(parts.headers);
         if parts.extensions.remove::<Complete>().is_none() {
@@ -406,9 +430,12 @@ async fn beside<T>(driver: &mut Option<Driver>, future: impl Future<Output = T>)
     .await
 }
 
+/// Where the stream of a connection goes that is taken apart, and what was read from it.
+type Apart = oneshot::Sender<(Stream, Bytes)>;
+
 /// The sending half of a connection.
 enum Sender {
-    Http1(http1::SendRequest<Outgoing>),
+    Http1(http1::SendRequest<Outgoing>, Option<oneshot::Sender<Apart>>),
     Http2(http2::SendRequest<Outgoing>),
 }
 
@@ -424,16 +451,31 @@ impl Sender {
             let mut builder = http1::Builder::new();
             builder.max_buf_size(HEAD_MAX).max_headers(HEADERS_MAX);
             let (sender, connection) = builder.handshake(io).await?;
-            Ok((Self::Http1(sender), Box::pin(connection.map(drop))))
+            let (asks, asked) = oneshot::channel();
+            Ok((Self::Http1(sender, Some(asks)), Box::pin(drive(connection, asked))))
         }
     }
 
     fn send(&mut self, request: Request<Outgoing>) -> Answering {
         match self {
-            Self::Http1(sender) => Box::pin(sender.send_request(request)),
+            Self::Http1(sender, _) => Box::pin(sender.send_request(request)),
             Self::Http2(sender) => Box::pin(sender.send_request(request)),
         }
     }
+}
+
+/// Drives a connection of HTTP/1.1 to its end, or until it is to be taken apart.
+async fn drive(
+    mut connection: http1::Connection<TokioIo<Watched>, Outgoing>,
+    asked: oneshot::Receiver<Apart>,
+) {
+    let answer = tokio::select! {
+        biased;
+        _ = &mut connection => return,
+        Ok(answer) = asked => answer,
+    };
+    let parts = connection.into_parts();
+    let _ = answer.send((parts.io.into_inner().into_inner(), parts.read_buf));
 }
 
 /// The Basic credentials of a URL with a user name (RFC 7617).

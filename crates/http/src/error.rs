@@ -175,6 +175,11 @@ pub(crate) fn cut_short(received: u64, expected: Option<u64>) -> Error {
     broken_body((Kind::Partial, HttpError::Truncated { received, expected }))
 }
 
+/// The error of a body whose connection was reset.
+pub(crate) fn reset_body(received: u64, expected: Option<u64>) -> Error {
+    broken_body((Kind::Lost, HttpError::Truncated { received, expected }))
+}
+
 fn broken_body((kind, cause): (Kind, HttpError)) -> Error {
     let error = Error::new(kind, "could not read the whole body").with_source(cause);
     match kind {

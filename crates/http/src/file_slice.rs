@@ -53,6 +53,12 @@ impl FileSlice {
         self.length
     }
 
+    /// Takes so much off its front.
+    pub(crate) const fn advance(&mut self, count: u64) {
+        self.offset += count;
+        self.length -= count;
+    }
+
     /// Takes the next piece off its front; `None` at its end. What the system has in memory is read
     /// at once, all else by a thread that may wait for the disk.
     fn poll_piece(
@@ -78,8 +84,7 @@ impl FileSlice {
                 }
             },
         };
-        self.offset += piece.len() as u64;
-        self.length -= piece.len() as u64;
+        self.advance(piece.len() as u64);
         Poll::Ready(Ok(Some(piece)))
     }
 
@@ -97,6 +102,15 @@ impl FileSlice {
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::OPNOTSUPP) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// All of it, where it is no more than one piece and in memory.
+    pub(crate) fn read_whole(&self) -> Option<Bytes> {
+        if self.length == 0 {
+            return Some(Bytes::new());
+        }
+        let piece = self.read_at_once().ok().flatten()?;
+        (piece.len() as u64 == self.length).then_some(piece)
     }
 
     /// The first piece.

@@ -47,6 +47,8 @@ use listing::Order;
 use refusal::Refusal;
 use root::Root;
 
+use crate::server::Repeatable;
+
 /// What browsers may tell the scripts of other sites about an answer, beside what they always may.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "accept-ranges, content-encoding, content-length, content-range, etag, location",
@@ -255,7 +257,13 @@ impl Files {
         on_disk(move || {
             let path = RequestPath::parse(head.uri.path().as_bytes())?;
             match settings.find(&path, &Wanted::by(&head.headers))? {
-                Found::File(file) => file.respond(&head.method, &head.headers),
+                Found::File(file) => {
+                    let mut response = file.respond(&head.method, &head.headers)?;
+                    if settings.answers_all_alike() {
+                        response.extensions_mut().insert(Repeatable);
+                    }
+                    Ok(response)
+                }
                 Found::Directory => Ok(redirect(&path, head.uri.query())),
                 Found::Listing(mut listing) => {
                     listing.sort(Order::by(head.uri.query()));
@@ -268,6 +276,12 @@ impl Files {
 }
 
 impl Settings {
+    /// Whether only the target, the codings, the conditions and the ranges of a request decide what
+    /// is sent for it.
+    fn answers_all_alike(&self) -> bool {
+        self.accounts.is_empty() && !self.is_spa
+    }
+
     /// The methods that are answered.
     const fn allowed(&self) -> HeaderValue {
         HeaderValue::from_static(match self.upload {

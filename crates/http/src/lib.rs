@@ -49,6 +49,7 @@ mod retries;
 mod server;
 mod session;
 mod watch;
+pub mod wire;
 
 pub use answer::{Answer, Received, Sent};
 pub use auth::{Auth, Challenge, DigestSession};

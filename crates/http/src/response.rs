@@ -1,5 +1,6 @@
 //! The answer to a request of a session: its head, and a body that is read when it is wanted.
 
+mod splice;
 mod streams;
 
 use std::fmt;
@@ -173,25 +174,34 @@ impl Response {
     /// where the connection is reset; [`Kind::Protocol`] where it breaks the rules of its framing
     /// or of its coding, or inflates to more than a hundred times what came.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
-        match self.receiving {
-            Receiving::Over => return Ok(None),
-            Receiving::Begun => {}
-            Receiving::NotYet => {
-                self.receiving = Receiving::Begun;
-                self.cx.observe(&Event::Started(RECEIVE));
-            }
+        if self.receiving == Receiving::Over {
+            return Ok(None);
         }
-        let read = self
-            .read()
-            .await
-            .map_err(|error| error.with_phase(RECEIVE).with_endpoint(&self.url.endpoint()));
-        if !matches!(read, Ok(Some(_))) {
-            self.receiving = Receiving::Over;
-            self.cx.fact(RECEIVE, "bytes", self.received());
-            let failure = read.as_ref().err().map(|error| format!("{error:#}"));
-            self.cx.observe(&Event::Finished(RECEIVE, failure));
+        self.begin();
+        match self.read().await {
+            Ok(Some(piece)) => Ok(Some(piece)),
+            Ok(None) => self.end(Ok(())).map(|()| None),
+            Err(error) => self.end(Err(error)).map(|()| None),
         }
-        read
+    }
+
+    /// Tells that the body begins to be received, if it has not begun before.
+    fn begin(&mut self) {
+        if self.receiving == Receiving::NotYet {
+            self.receiving = Receiving::Begun;
+            self.cx.observe(&Event::Started(RECEIVE));
+        }
+    }
+
+    /// Tells that the body is over, and how.
+    fn end(&mut self, result: Result<(), Error>) -> Result<(), Error> {
+        let result =
+            result.map_err(|error| error.with_phase(RECEIVE).with_endpoint(&self.url.endpoint()));
+        self.receiving = Receiving::Over;
+        self.cx.fact(RECEIVE, "bytes", self.received());
+        let failure = result.as_ref().err().map(|error| format!("{error:#}"));
+        self.cx.observe(&Event::Finished(RECEIVE, failure));
+        result
     }
 
     async fn read(&mut self) -> Result<Option<Bytes>, Error> {

@@ -1,63 +1,82 @@
 //! The server: axum's routes on any listener.
+//!
+//! HTTP/1 is read and written here, over every kind of stream alike; HTTP/2 is hyper's.
 
+mod body;
+mod buffered;
+mod buffers;
+mod date;
+mod exchange;
+mod http2;
+mod leading;
 mod limits;
+mod log;
+mod recent;
+mod send;
+mod turn;
+mod upgrade;
 
-use std::convert::Infallible;
-use std::time::Duration;
-
-pub use self::limits::Limits;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use portolan_core::{Error, Kind};
+use http::response::Parts;
+use http::{Request, StatusCode};
+use portolan_core::Error;
 use portolan_net::fault::{Faults, Reply};
-use portolan_net::{Connection, Context, Handler, Info, Listener, Stream, serve};
+use portolan_net::{Connection, Context, Handler, Info, Listener, serve};
 use tower::ServiceExt;
 
-use crate::file_slice::{FileBody, FileSlice};
+pub use self::limits::Limits;
+pub use self::upgrade::upgrade;
+
+use self::exchange::Exchange;
+use self::log::Entry;
+use self::recent::{KeyBuffer, Lookup, Recent, Ticket};
+use self::send::Plan;
+use crate::file_slice::FileSlice;
+use crate::files::Files;
+use crate::wire::Head;
+
+pub(crate) use self::recent::Repeatable;
 
 /// Answers HTTP/1.1 and HTTP/2 requests with axum's routes.
 ///
-/// Each request carries the [`Info`] and the [`Context`] of its connection as extensions.
+/// Each request carries the [`Info`] and the [`Context`] of its connection as extensions. HTTP/2 is
+/// spoken where TLS agreed on it (ALPN), and to clients that begin with it.
 ///
 /// # Defaults
-/// 30 s for the head of a request, 64 KiB for its size, 256 HTTP/2 streams a connection.
+/// Those of [`Limits`]; no access log.
 #[derive(Clone)]
 pub struct Server {
     routes: Router,
     limits: Limits,
     has_access_log: bool,
-    builder: auto::Builder<TokioExecutor>,
+    /// Where the routes are files: the answers of the last moment.
+    recent: Option<Arc<Recent>>,
 }
 
 impl Server {
     /// A server of these routes.
     #[must_use]
     pub fn new(routes: Router) -> Self {
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(Duration::from_secs(30))
-            .max_buf_size(64 * 1024)
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(256)
-            .max_header_list_size(64 * 1024);
-        Self { routes, limits: Limits::default(), has_access_log: false, builder }
+        Self { routes, limits: Limits::default(), has_access_log: false, recent: None }
     }
 
     /// A server that answers every request by this function, or by any other handler of axum's.
     #[must_use]
     pub fn function<T: 'static>(handler: impl axum::handler::Handler<T, ()>) -> Self {
         Self::new(Router::new().fallback(handler))
+    }
+
+    /// A server of files. Over HTTP/1 those that are asked for again and again go out by a fast lane:
+    /// for 20 ms an answer is given again to the same request. It is not if an upload came meanwhile.
+    #[must_use]
+    pub fn files(files: Files) -> Self {
+        Self { recent: Some(Arc::default()), ..Self::new(files.into_router()) }
     }
 
     /// What it puts up with.
@@ -67,13 +86,18 @@ impl Server {
         self
     }
 
-    /// Tells the listener's observers of every answer, by [`Event::Answered`].
-    ///
-    /// [`Event::Answered`]: portolan_core::Event::Answered
+    /// Tells the listener's observers of every answer, by
+    /// [`Event::Answered`](portolan_core::Event::Answered).
     #[must_use]
     pub const fn with_access_log(mut self) -> Self {
         self.has_access_log = true;
         self
+    }
+
+    fn keep(&self, ticket: Ticket, plan: &Plan, response: &Parts, slice: &FileSlice) {
+        if let Some(recent) = &self.recent {
+            recent.keep(ticket, plan, response, slice);
+        }
     }
 
     /// Serves until `shutdown` is ready; then requests in flight are finished, within the
@@ -84,65 +108,87 @@ impl Server {
 }
 
 impl Handler for Server {
-    async fn handle(&self, connection: Connection, cx: Context) -> Result<(), Error> {
+    fn handle(
+        &self,
+        connection: Connection,
+        cx: Context,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
         let Connection { stream, info, faults } = connection;
-        let served = Served { routes: self.routes.clone(), info, faults, cx: cx.clone() };
-        let service = service_fn(move |request| served.clone().answer(request));
-        let exchange = self.builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        let mut exchange = std::pin::pin!(exchange);
-        let ended = tokio::select! {
-            ended = exchange.as_mut() => ended,
-            () = cx.stopping() => {
-                exchange.as_mut().graceful_shutdown();
-                exchange.await
+        let visit = Visit { server: self, info, faults, cx };
+        async move {
+            if visit.alpn() == Some("h2") {
+                return Box::pin(http2::serve(stream, &visit)).await;
             }
-        };
-        ended.map_err(|error| {
-            Error::new(Kind::Protocol, "could not finish the exchange").with_source(error)
-        })
+            let stopping = pin!(visit.cx.stopping());
+            Exchange::new(stream, &visit).run(stopping).await
+        }
     }
 }
 
-/// What the requests of one connection share.
-#[derive(Clone)]
-struct Served {
-    routes: Router,
+/// A connection, apart from its bytes.
+struct Visit<'a> {
+    server: &'a Server,
     info: Info,
     faults: Faults,
     cx: Context,
 }
 
-impl Served {
+impl Visit<'_> {
     /// Answers one request: by a planned fault, such as `GET /slow`, or else by the routes.
-    async fn answer(self, mut request: Request<Incoming>) -> Result<Response, Infallible> {
+    async fn answer(&self, mut request: Request<Body>) -> Response {
         if self.faults.has_events() {
             let event = format!("{} {}", request.method(), request.uri().path());
             if let Some(Reply { code, text }) = self.faults.event(&event).await {
                 let status = StatusCode::from_u16(code);
                 let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                return Ok((status, text.unwrap_or_default()).into_response());
+                return (status, text.unwrap_or_default()).into_response();
             }
         }
-        request.extensions_mut().insert(self.info);
-        request.extensions_mut().insert(self.cx);
-        let mut response = self.routes.oneshot(request.map(Body::new)).await?;
-        if let Some(slice) = response.extensions_mut().remove::<FileSlice>() {
-            *response.body_mut() = Body::new(FileBody::new(slice));
+        request.extensions_mut().insert(self.info.clone());
+        request.extensions_mut().insert(self.cx.clone());
+        let may_change = !request.method().is_safe();
+        let Ok(response) = self.server.routes.clone().oneshot(request).await;
+        if let Some(recent) = self.server.recent.as_ref().filter(|_| may_change) {
+            recent.forget();
         }
-        Ok(response)
+        response
     }
-}
 
-/// Hands the connection of `request` to `then` once the response has switched protocols: after a
-/// 101, or after a 2xx to CONNECT. Until then, and if it never does, nothing happens.
-pub fn upgrade<F, Fut>(request: Request<Body>, then: F)
-where
-    F: FnOnce(Stream) -> Fut + Send + 'static,
-    Fut: Future<Output = ()> + Send,
-{
-    tokio::spawn(async move {
-        if let Ok(upgraded) = hyper::upgrade::on(request).await {
-            then(Stream::boxed(TokioIo::new(upgraded))).await;
+    /// What there is to answer a request with at once, or to keep its answer for others.
+    fn lookup(&self, head: &Head<'_>, may_persist: bool) -> Option<Lookup> {
+        let recent = self.server.recent.as_ref().filter(|_| may_persist)?;
+        if self.faults.has_events() || self.cx.is_stopping() {
+            return None;
         }
-    });
+        KeyBuffer::of(head).map(|key| recent.find(&key))
+    }
+
+    /// The protocol that TLS agreed on.
+    fn alpn(&self) -> Option<&str> {
+        self.info.tls.as_ref().and_then(|tls| tls.alpn.as_deref())
+    }
+
+    /// Whether the client may begin with HTTP/2 without having said so.
+    fn may_be_http2(&self) -> bool {
+        self.alpn().is_none()
+    }
+
+    /// What the access log is to be told about a request, where there is one.
+    fn log_entry<B>(&self, request: &Request<B>) -> Option<Entry> {
+        self.server.has_access_log.then(|| Entry::new(request, &self.info.peer))
+    }
+
+    /// Tells the access log, where there is one, of a request that was answered at once.
+    fn log_recent(&self, head: &Head<'_>, bytes: u64) {
+        if self.server.has_access_log {
+            Entry::of_head(head, &self.info.peer).answered(StatusCode::OK, bytes, &self.cx);
+        }
+    }
+
+    /// Tells the access log, where there is one, of a request that could not be read.
+    fn log_refusal(&self, status: StatusCode, bytes: u64) {
+        if self.server.has_access_log {
+            Entry::unread(&self.info.peer).answered(status, bytes, &self.cx);
+        }
+    }
 }

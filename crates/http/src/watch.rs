@@ -48,6 +48,11 @@ impl Watched {
     pub(crate) const fn new(stream: Stream, watch: Arc<Watch>) -> Self {
         Self { stream, watch, is_dirty: false }
     }
+
+    /// The stream, which is watched no longer.
+    pub(crate) fn into_inner(self) -> Stream {
+        self.stream
+    }
 }
 
 impl Watch {

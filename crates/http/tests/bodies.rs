@@ -5,8 +5,9 @@
 mod support;
 
 use std::future::pending;
-use std::io::Write;
+use std::io::{Read, Seek, Write};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_compression::tokio::write::{
     BrotliEncoder, DeflateEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder,
@@ -14,7 +15,7 @@ use async_compression::tokio::write::{
 use axum::Router;
 use axum::routing::any;
 use http::HeaderMap;
-use portolan_core::{Error, Kind, Url};
+use portolan_core::{Error, Kind, Timeouts, Url};
 use portolan_http::{Body, Form, HttpError, Part, Protocol, Session};
 use portolan_net::{Connection, Context, serve};
 use support::{answer, listener, read_head, scripted, server};
@@ -243,4 +244,44 @@ async fn events_come_one_by_one() {
     drop(sender);
     assert_eq!(events.next().await.unwrap().unwrap().data, "half");
     assert!(events.next().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_long_body_goes_into_a_file_within_the_kernel() {
+    let long: String = (0..400_000).map(|n| format!("{n} ")).collect();
+    let said = long.clone();
+    let url = scripted(move |_, request| match request {
+        get if get.starts_with("GET /short ") => answer(200, "", "short"),
+        get if get.starts_with("GET /cut ") => {
+            let body = &said[..1_500_000];
+            Some(format!("HTTP/1.1 200 X\r\ncontent-length: {}\r\n\r\n{body}", said.len()))
+        }
+        _ => answer(200, "x-after: y\r\n", &said),
+    })
+    .await;
+    let session = Session::new()
+        .with_timeouts(Timeouts { idle: Some(Duration::from_millis(300)), ..Timeouts::default() });
+    let mut file = tempfile::tempfile().unwrap();
+    let told = Mutex::new(0);
+    let tell = |more: u64| *told.lock().unwrap() += more;
+
+    let mut response = session.get(&url).send().await.unwrap();
+    let first = response.chunk().await.unwrap().unwrap();
+    assert!(response.splice_to(&file, &tell).await.unwrap());
+    assert_eq!(response.chunk().await.unwrap(), None);
+    let mut rest = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut rest).unwrap();
+    assert_eq!(*told.lock().unwrap(), rest.len() as u64);
+    assert_eq!(response.received(), long.len() as u64);
+    assert!([&first, &rest[..]].concat() == long.as_bytes());
+
+    // The connection was given up for it; the session has another one.
+    let mut short = session.get(url.clone().with_path("/short").unwrap()).send().await.unwrap();
+    assert!(!short.splice_to(&file, &tell).await.unwrap());
+    assert_eq!(short.text().await.unwrap(), "short");
+
+    let mut cut = session.get(url.with_path("/cut").unwrap()).send().await.unwrap();
+    let error = cut.splice_to(&file, &tell).await.unwrap_err();
+    assert_eq!((error.kind(), cut.received()), (Kind::Timeout, 1_500_000));
 }

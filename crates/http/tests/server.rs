@@ -5,18 +5,21 @@
 mod support;
 
 use std::future::pending;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::response::IntoResponse;
-use axum::routing::{any, get};
+use axum::routing::{MethodRouter, any, get};
 use http::StatusCode;
 use portolan_core::Kind;
-use portolan_http::{Server, upgrade};
+use portolan_http::{Limits, Server, upgrade};
 use portolan_net::fault::Plan;
-use portolan_net::{Dialer, Info};
-use support::{client, context, listener, server};
+use portolan_net::{Dialer, Info, Stream, now};
+use support::{bodies, client, context, dial, exchange, listener, server, statuses};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, oneshot};
 
@@ -86,6 +89,36 @@ async fn requests_in_flight_are_finished() {
 }
 
 #[tokio::test]
+async fn idle_connections_end_with_the_server_and_others_are_told() {
+    let (entered, leave) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (enter, left) = (entered.clone(), leave.clone());
+    let slow = get(move || async move {
+        enter.notify_one();
+        left.notified().await;
+        "done"
+    });
+    let routes = Router::new().route("/", get(|| async { "ahoy" })).route("/slow", slow);
+    let listener = listener().await;
+    let url = listener.local_url();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let stopped = async move { drop(stopped.await) };
+    let server = tokio::spawn(Server::new(routes).serve(listener, stopped));
+    let (mut idle, mut busy) = (dial(&url).await, dial(&url).await);
+    idle.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let head = support::read_head(&mut idle).await;
+    assert!(head.starts_with("HTTP/1.1 200 ") && !head.contains("connection:"), "{head}");
+    busy.write_all(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    entered.notified().await;
+    stop.send(()).unwrap();
+    assert_eq!(rest(&mut idle).await, "ahoy");
+    leave.notify_one();
+    let answer = rest(&mut busy).await;
+    assert!(answer.contains("connection: close\r\n") && answer.ends_with("done"), "{answer}");
+    drop(busy);
+    server.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
     let url = server(Router::new().route("/", get(|| async { "ahoy" }))).await;
     let mut stream = Dialer::new().dial(&url.endpoint(), &context()).await.unwrap().stream;
@@ -107,12 +140,237 @@ async fn a_connection_is_handed_over_after_connect() {
         });
         StatusCode::OK.into_response()
     });
-    let url = server(Router::new().fallback(route)).await;
+    let url = server(everywhere(route)).await;
     let mut stream = Dialer::new().dial(&url.endpoint(), &context()).await.unwrap().stream;
-    stream.write_all(b"CONNECT a.test:1 HTTP/1.1\r\nhost: a.test:1\r\n\r\n").await.unwrap();
-    assert!(support::read_head(&mut stream).await.starts_with("HTTP/1.1 200 "));
-    stream.write_all(b"ahoy").await.unwrap();
+    // What comes along with the request is for the new protocol, too.
+    stream.write_all(b"CONNECT a.test:1 HTTP/1.1\r\nhost: a.test:1\r\n\r\nah").await.unwrap();
+    let head = support::read_head(&mut stream).await;
+    assert!(head.starts_with("HTTP/1.1 200 ") && !head.contains("content-length"), "{head}");
+    stream.write_all(b"oy").await.unwrap();
     let mut heard = String::new();
     stream.read_to_string(&mut heard).await.unwrap();
     assert_eq!(heard, "ahoy");
+}
+
+/// A route that says what it read, or why it could not.
+fn reading() -> MethodRouter {
+    any(|request: Request| async move {
+        let body = to_bytes(request.into_body(), usize::MAX).await;
+        body.map(|body| format!("{} bytes", body.len())).map_err(|error| error.to_string())
+    })
+}
+
+fn everywhere(route: MethodRouter) -> Router {
+    Router::new().fallback(route)
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() {
+    let route = get(|request: Request| async move {
+        // The first takes longest.
+        for _ in 0..(9 - request.uri().path().len()) {
+            tokio::task::yield_now().await;
+        }
+        request.uri().path().to_owned()
+    });
+    let url = server(everywhere(route)).await;
+    let requests: String = (1..6)
+        .map(|count| format!("GET {} HTTP/1.1\r\nhost: a\r\n\r\n", "/".repeat(count)))
+        .collect();
+    let answers = exchange(&url, requests.as_bytes()).await;
+    assert_eq!(bodies(&answers), ["/", "//", "///", "////", "/////"]);
+    assert!(!answers.contains("connection:"), "{answers}");
+}
+
+#[tokio::test]
+async fn a_request_may_come_byte_by_byte() {
+    let url = server(everywhere(reading())).await;
+    let mut stream = dial(&url).await;
+    let request = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n\
+                   5;x\r\nahoy!\r\n0\r\nx: y\r\n\r\n";
+    for byte in request.as_bytes() {
+        stream.write_all(&[*byte]).await.unwrap();
+        stream.flush().await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let mut heard = String::new();
+    stream.read_to_string(&mut heard).await.unwrap();
+    assert_eq!(bodies(&heard), ["5 bytes"]);
+    assert!(heard.contains("connection: close\r\n"), "{heard}");
+}
+
+#[tokio::test]
+async fn the_connection_goes_on_as_the_version_and_the_client_say() {
+    let url = server(everywhere(get(|| async { "ahoy" }))).await;
+    for (head, connection) in [
+        ("GET / HTTP/1.1\r\nhost: a\r\nconnection: close", Some("close")),
+        ("GET / HTTP/1.0", Some("close")),
+        ("GET / HTTP/1.0\r\nconnection: keep-alive", Some("keep-alive")),
+        ("GET / HTTP/1.1\r\nhost: a", None),
+    ] {
+        let answers = exchange(&url, format!("{head}\r\n\r\n").repeat(2).as_bytes()).await;
+        let count = if connection == Some("close") { 1 } else { 2 };
+        assert_eq!(statuses(&answers), vec![200; count], "{answers}");
+        let told =
+            answers.split_once("connection: ").map(|(_, rest)| rest.split_once("\r\n").unwrap().0);
+        assert_eq!(told, connection, "{answers}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_carries_as_many_requests_as_it_may() {
+    let listener = listener().await;
+    let url = listener.local_url();
+    let limits = Limits { requests: Some(2), ..Limits::default() };
+    tokio::spawn(Server::new(everywhere(reading())).with_limits(limits).serve(listener, pending()));
+    let answers = exchange(&url, "GET / HTTP/1.1\r\nhost: a\r\n\r\n".repeat(3).as_bytes()).await;
+    assert_eq!(statuses(&answers), [200, 200]);
+    assert_eq!(answers.matches("connection: close\r\n").count(), 1);
+}
+
+#[tokio::test]
+async fn a_body_is_asked_for_when_somebody_wants_it() {
+    let routes = everywhere(reading()).route("/refuse", any(|| async { StatusCode::FORBIDDEN }));
+    let url = server(routes).await;
+    let head = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n";
+    let mut stream = dial(&url).await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(support::read_head(&mut stream).await, "HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"ahoy").await.unwrap();
+    assert!(support::read_head(&mut stream).await.starts_with("HTTP/1.1 200 "));
+    // Who is refused is not asked, and cannot send another request.
+    let answers = exchange(&url, head.replace("/ ", "/refuse ").as_bytes()).await;
+    assert_eq!(statuses(&answers), [403]);
+    assert!(answers.contains("connection: close\r\n"), "{answers}");
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_is_no_request() {
+    let url = server(everywhere(any(|| async { "ahoy" }))).await;
+    let post = |body: &str| {
+        let length = body.len();
+        format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n{body}")
+    };
+    let body = "GET /evil HTTP/1.1\r\nhost: a\r\n\r\n".repeat(3000);
+    let answers = exchange(&url, post(&body).repeat(2).as_bytes()).await;
+    assert_eq!(statuses(&answers), [200, 200]);
+    // Nobody reads for ever, however.
+    let answers = exchange(&url, post(&"x".repeat(4 << 20)).repeat(2).as_bytes()).await;
+    assert_eq!(statuses(&answers), [200]);
+}
+
+#[tokio::test]
+async fn answers_are_delimited_as_their_kind_wants() {
+    let pieces =
+        || Body::from_stream(futures_util::stream::iter(["ah", "", "oy"].map(Ok::<_, io::Error>)));
+    let routes = Router::new()
+        .route("/known", get(|| async { "ahoy" }))
+        .route("/pieces", any(move || async move { pieces() }))
+        .route("/none", any(|| async { StatusCode::NO_CONTENT }))
+        .route("/same", any(|| async { StatusCode::NOT_MODIFIED }))
+        .route("/short", any(move || async move { ([("content-length", "9")], pieces()) }))
+        .route("/long", any(move || async move { ([("content-length", "3")], pieces()) }));
+    let url = server(routes).await;
+    let ask = async |line: &str| {
+        let bytes = format!("{line}\r\nhost: a\r\nconnection: close\r\n\r\n");
+        let answer = exchange(&url, bytes.as_bytes()).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let framing =
+            head.lines().filter(|line| line.contains("-length") || line.contains("-encoding"));
+        (framing.map(str::to_owned).collect::<Vec<_>>().join(" "), body.to_owned())
+    };
+    let wanted = |framing: &str, body: &str| (framing.to_owned(), body.to_owned());
+    assert_eq!(ask("GET /known HTTP/1.1").await, wanted("content-length: 4", "ahoy"));
+    assert_eq!(ask("HEAD /known HTTP/1.1").await, wanted("content-length: 4", ""));
+    let chunks = "2\r\nah\r\n2\r\noy\r\n0\r\n\r\n";
+    assert_eq!(ask("GET /pieces HTTP/1.1").await, wanted("transfer-encoding: chunked", chunks));
+    assert_eq!(ask("GET /pieces HTTP/1.0").await, wanted("", "ahoy"));
+    assert_eq!(ask("HEAD /pieces HTTP/1.1").await, wanted("", ""));
+    assert_eq!(ask("GET /none HTTP/1.1").await, wanted("", ""));
+    assert_eq!(ask("GET /same HTTP/1.1").await, wanted("", ""));
+    assert_eq!(ask("GET /short HTTP/1.1").await, wanted("content-length: 9", "ahoy"));
+    assert_eq!(ask("GET /long HTTP/1.1").await, wanted("content-length: 3", "ah"));
+}
+
+#[tokio::test]
+async fn trailers_are_for_those_who_ask() {
+    let echo = any(|request: Request| async move { request.into_body() });
+    let url = server(everywhere(echo)).await;
+    let post = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n";
+    let body = "\r\n2\r\nah\r\n0\r\nx-sum: 7\r\n\r\n";
+    let with = exchange(&url, format!("{post}te: x, trailers\r\n{body}").as_bytes()).await;
+    assert_eq!(bodies(&with), ["2\r\nah\r\n0\r\nx-sum: 7\r\n\r\n"]);
+    let without = exchange(&url, format!("{post}{body}").as_bytes()).await;
+    assert_eq!(bodies(&without), ["2\r\nah\r\n0\r\n\r\n"]);
+}
+
+#[tokio::test]
+async fn bodies_go_both_ways_at_once() {
+    let echo = any(|request: Request| async move { request.into_body() });
+    let url = server(everywhere(echo)).await;
+    // More than the buffers of both sockets: neither end may wait for the other to finish.
+    let body = "ahoy!".repeat(4 << 20);
+    let length = body.len();
+    let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+    let answer = exchange(&url, (head + &body).as_bytes()).await;
+    assert!(bodies(&answer) == [body]);
+}
+
+/// A stream to a server of this route, and the end of what it hears.
+async fn at(route: MethodRouter, limits: Limits) -> Stream {
+    let listener = listener().await;
+    let url = listener.local_url();
+    let routes = everywhere(route);
+    tokio::spawn(Server::new(routes).with_limits(limits).serve(listener, pending()));
+    dial(&url).await
+}
+
+async fn rest(stream: &mut Stream) -> String {
+    let mut heard = Vec::new();
+    let _ = stream.read_to_end(&mut heard).await;
+    String::from_utf8(heard).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_silent_is_let_go() {
+    let route = || get(|| async { "ahoy" });
+    let started = now();
+    let mut silent = at(route(), Limits::default()).await;
+    assert_eq!(rest(&mut silent).await, "");
+    assert_eq!((now() - started).as_secs(), 30);
+
+    let mut idle = at(route(), Limits::default()).await;
+    idle.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let started = now();
+    assert!(rest(&mut idle).await.ends_with("\r\n\r\nahoy"));
+    assert_eq!((now() - started).as_secs(), 75);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_must_come_in_time_however_it_trickles() {
+    let stream = at(get(|| async { "ahoy" }), Limits::default()).await;
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let started = now();
+    let trickle = async {
+        writer.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nx: ").await.unwrap();
+        while writer.write_all(b"y").await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let mut heard = String::new();
+    tokio::select! {
+        _ = reader.read_to_string(&mut heard) => {}
+        () = trickle => {}
+    }
+    assert_eq!(statuses(&heard), [408]);
+    assert!((30..33).contains(&(now() - started).as_secs()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_may_not_rest_and_neither_may_the_reader() {
+    let mut stream = at(reading(), Limits::default()).await;
+    let started = now();
+    stream.write_all(b"PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nahoy").await.unwrap();
+    assert_eq!(statuses(&rest(&mut stream).await), [408]);
+    assert!((60..63).contains(&(now() - started).as_secs()));
 }

@@ -3,7 +3,8 @@
 //! [`Dialer::dial`] turns an endpoint into a [`Connection`]: it resolves, races addresses
 //! (RFC 8305), goes through proxies and speaks TLS. [`Listener`] and [`serve`] are the other end,
 //! for datagrams [`Sessions`] and [`serve_datagrams`].
-//! [`Context`] carries the deadline and the observers of one operation and holds the only timer.
+//! [`Context`] carries the deadline and the observers of one operation and holds the only timer, but
+//! for the [`Alarm`] of servers that hold many connections.
 //! A protocol is what is said on a [`Stream`]; it opens no socket of its own.
 //!
 //! ```
@@ -32,6 +33,7 @@
 //! ```
 
 mod access;
+mod alarm;
 mod attempts;
 pub mod blocking;
 mod connection;
@@ -43,8 +45,10 @@ pub mod fault;
 mod join;
 mod listen;
 pub mod pcap;
+mod pipe;
 pub mod proxy;
 pub mod proxy_protocol;
+mod receive_file;
 mod resolve;
 mod retry;
 mod serve;
@@ -53,6 +57,7 @@ mod stream;
 pub mod tls;
 
 pub use access::{Access, Network, NetworkError};
+pub use alarm::Alarm;
 pub use connection::{Connection, Info};
 pub use context::{Context, Observer, Recorder, now};
 pub use datagram::Datagram;

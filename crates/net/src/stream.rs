@@ -1,5 +1,7 @@
 //! One stream type for all that carries bytes both ways.
 
+mod send_file;
+
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
@@ -170,6 +172,13 @@ pub(crate) enum Raw<'a> {
 }
 
 impl Raw<'_> {
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+        }
+    }
+
     /// Does `call`, which reads from the socket, once that can be done without waiting.
     pub(crate) fn poll_read<T>(
         &self,

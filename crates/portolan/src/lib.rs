@@ -14,9 +14,9 @@
 //! ```
 
 pub use portolan_core::{
-    Attempt, Backoff, Blame, Deadline, Direction, Endpoint, Error, Event, Failure, Host, HostError,
-    Kind, Phase, Refusal, Scheme, Span, Timeouts, Timings, Transport, Url, UrlError, Value, redact,
-    units,
+    Answered, Attempt, Backoff, Blame, Deadline, Direction, Endpoint, Error, Event, Failure, Host,
+    HostError, Kind, Phase, Refusal, Scheme, Span, Timeouts, Timings, Transport, Url, UrlError,
+    Value, redact, units,
 };
 pub use portolan_http as http;
 pub use portolan_lab as lab;

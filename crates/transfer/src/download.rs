@@ -1,5 +1,6 @@
 //! One download, from its URL to its file.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +26,8 @@ pub enum Target {
     Directory(PathBuf),
     /// To this name. A file that has it is replaced; a device or a pipe is written to.
     File(PathBuf),
+    /// To this file, pipe or device, which is open, as it comes.
+    Open(File),
     /// To whoever reads, as it comes.
     Writer(Box<dyn AsyncWrite + Send + Unpin>),
 }

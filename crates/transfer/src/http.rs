@@ -1,17 +1,17 @@
 //! `http:` and `https:` (RFC 9110), with ranges (section 14) under `If-Range` (section 13.1.5).
 
+use std::fs::File;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{self, StreamExt};
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName};
 use portolan_core::{Error, Kind, Url};
 use portolan_http::{Response, Session, file_name};
 use portolan_net::Context;
 
-use crate::source::{Opened, Resume, Source};
+use crate::source::{Incoming, Opened, Resume, Source};
 
 /// Downloads over HTTP.
 pub struct HttpSource(Session);
@@ -113,7 +113,7 @@ fn opened(url: &Url, response: Response, offset: u64, size: Option<u64>) -> Open
         validator: validator(headers),
         modified: date(headers, &header::LAST_MODIFIED),
         name: file_name(headers, url),
-        bytes: stream::unfold(Some(response), next).boxed(),
+        bytes: Box::new(Body(Some(response))),
     }
 }
 
@@ -142,16 +142,35 @@ fn ended(url: &Url, response: &Response, resume: &Resume) -> Opened {
         validator: Some(resume.validator.clone()),
         modified: None,
         name: file_name(response.headers(), url),
-        bytes: stream::empty().boxed(),
+        bytes: Box::new(Body(None)),
     }
 }
 
-/// The next piece of the body, and the response until its end or its failure.
-async fn next(response: Option<Response>) -> Option<(Result<Bytes, Error>, Option<Response>)> {
-    let mut response = response?;
-    match response.chunk().await {
-        Ok(piece) => Some((Ok(piece?), Some(response))),
-        Err(error) => Some((Err(error), None)),
+/// A body, until its end or its failure.
+struct Body(Option<Response>);
+
+impl Incoming for Body {
+    fn next(&mut self) -> BoxFuture<'_, Option<Result<Bytes, Error>>> {
+        Box::pin(async {
+            let piece = self.0.as_mut()?.chunk().await.transpose();
+            if !matches!(piece, Some(Ok(_))) {
+                self.0 = None;
+            }
+            piece
+        })
+    }
+
+    fn splice_to<'a>(
+        &'a mut self,
+        file: &'a File,
+        told: &'a (dyn Fn(u64) + Sync),
+    ) -> BoxFuture<'a, Result<bool, Error>> {
+        Box::pin(async move {
+            match &mut self.0 {
+                Some(response) => response.splice_to(file, told).await,
+                None => Ok(false),
+            }
+        })
     }
 }
 

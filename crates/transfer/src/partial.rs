@@ -148,6 +148,17 @@ impl Partial {
         Ok(())
     }
 
+    /// The file, for who appends to it in another way and says so by [`advance`](Self::advance):
+    /// where no bytes are to be hashed.
+    pub(crate) fn file(&self) -> Option<&File> {
+        self.hasher.is_none().then_some(&self.file)
+    }
+
+    /// So many bytes were appended.
+    pub(crate) const fn advance(&mut self, bytes: u64) {
+        self.written += bytes;
+    }
+
     /// Checks what has come, brings it to the disk and gives it its final name: in place of what
     /// has that name, or else with a number where it is taken. On an error nothing has the name.
     pub(crate) fn finish(
@@ -189,9 +200,11 @@ impl Partial {
 }
 
 impl Drop for Partial {
-    /// What nobody can go on with goes.
+    /// What nobody can go on with goes. How much is there the file knows best, where the kernel was
+    /// broken off while it wrote.
     fn drop(&mut self) {
-        if !self.is_finished && self.resume().is_none() {
+        let is_empty = || self.file.metadata().is_ok_and(|file| file.len() == 0);
+        if !self.is_finished && (self.validator.is_none() || is_empty()) {
             let _ = remove(&place::state_file(&self.path));
             let _ = remove(&self.path);
         }

@@ -4,11 +4,11 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::stream::{BoxStream, StreamExt};
 use portolan_core::{Error, Kind, Url};
 use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
 use tokio::sync::mpsc;
@@ -18,7 +18,7 @@ use crate::checksum::{Algorithm, Checksum, Hasher};
 use crate::download::Target;
 use crate::partial::{Partial, hash, unwritable};
 use crate::place::{self, Names};
-use crate::source::{Opened, Resume};
+use crate::source::{Incoming, Opened, Resume};
 
 /// How many pieces wait for the disk at most.
 const PIECES: usize = 4;
@@ -96,6 +96,7 @@ impl Sink {
         let order = order.clone();
         match target {
             Target::Writer(writer) => Ok(Self::Writer(Writer::new(writer, &order))),
+            Target::Open(file) => Writer::open(file, &order).map(Self::Writer).map_err(unwritten),
             Target::Directory(path) => blocking(move || Self::in_directory(path, &order)).await,
             Target::File(path) => match fs::metadata(&path) {
                 Ok(found) if found.is_dir() => {
@@ -103,9 +104,12 @@ impl Sink {
                 }
                 // A device or a pipe is written to, never replaced.
                 Ok(found) if !found.is_file() => {
-                    let file = tokio::fs::OpenOptions::new().write(true).open(&path).await;
-                    let file = file.map_err(|error| unwritable(&path, error))?;
-                    Ok(Self::Writer(Writer::new(Box::new(file), &order)))
+                    let open = move || {
+                        let file = File::options().write(true).open(&path);
+                        let writer = file.and_then(|file| Writer::open(file, &order));
+                        writer.map(Self::Writer).map_err(|error| unwritable(&path, error))
+                    };
+                    blocking(open).await
                 }
                 found => {
                     // What a link points to is replaced, not the link.
@@ -167,7 +171,7 @@ impl Sink {
     pub(crate) async fn receive(
         self,
         opened: Opened,
-        told: impl Fn(u64) + Send,
+        told: impl Fn(u64) + Send + Sync,
     ) -> (Self, Result<(), Error>) {
         match self {
             Self::File(partial, is_given) => {
@@ -230,17 +234,61 @@ fn open_free(path: &Path, order: &Order) -> Result<Partial, Error> {
     Err(unwritable(path, io::ErrorKind::AlreadyExists.into()))
 }
 
-/// Writes on a thread of its own, so that disk and hash wait for no socket, nor it for them.
+/// Takes the bytes within the kernel where that can be done, and by way of this process elsewhere.
 async fn receive_file(
     mut partial: Partial,
     opened: Opened,
-    told: impl Fn(u64) + Send,
+    told: impl Fn(u64) + Send + Sync,
 ) -> (Partial, Result<(), Error>) {
     let Opened { offset, size, validator, mut bytes, .. } = opened;
+    let begun = spawn_blocking(move || {
+        let result = partial.begin(offset, validator);
+        (partial, result)
+    });
+    let result;
+    (partial, result) = unwind(begun.await);
+    if result.is_err() {
+        return (partial, result);
+    }
+    let (spliced, result) = match partial.file() {
+        Some(file) => splice(&mut *bytes, file, &told).await,
+        None => (0, Ok(false)),
+    };
+    partial.advance(spliced);
+    match result {
+        Ok(false) => write_file(partial, bytes, size, told).await,
+        result => {
+            let written = partial.written();
+            (partial, result.and_then(|_| check_size(written, size)))
+        }
+    }
+}
+
+/// Lets the kernel move all bytes: how many it moved, and whether it could.
+async fn splice(
+    bytes: &mut dyn Incoming,
+    file: &File,
+    told: &(impl Fn(u64) + Sync),
+) -> (u64, Result<bool, Error>) {
+    let count = AtomicU64::new(0);
+    let count_and_tell = |more| {
+        count.fetch_add(more, Ordering::Relaxed);
+        told(more);
+    };
+    let result = bytes.splice_to(file, &count_and_tell).await;
+    (count.into_inner(), result)
+}
+
+/// Writes on a thread of its own, so that disk and hash wait for no socket, nor it for them.
+async fn write_file(
+    mut partial: Partial,
+    mut bytes: Box<dyn Incoming>,
+    size: Option<u64>,
+    told: impl Fn(u64) + Send,
+) -> (Partial, Result<(), Error>) {
     let (sender, mut pieces) = mpsc::channel::<Bytes>(PIECES);
     let writing = spawn_blocking(move || {
-        let write = || {
-            partial.begin(offset, validator)?;
+        let mut write = || {
             while let Some(piece) = pieces.blocking_recv() {
                 partial.write(&piece)?;
             }
@@ -286,6 +334,8 @@ fn check_size(written: u64, size: Option<u64>) -> Result<(), Error> {
 /// Someone who reads, and takes nothing back.
 pub(crate) struct Writer {
     writer: BufWriter<Box<dyn AsyncWrite + Send + Unpin>>,
+    /// What is written to, where the kernel may do it.
+    file: Option<File>,
     written: u64,
     hasher: Option<Hasher>,
     validator: Option<String>,
@@ -295,13 +345,19 @@ impl Writer {
     fn new(writer: Box<dyn AsyncWrite + Send + Unpin>, order: &Order) -> Self {
         let writer = BufWriter::with_capacity(BATCH, writer);
         let hasher = order.algorithm().map(Algorithm::hasher);
-        Self { writer, written: 0, hasher, validator: None }
+        Self { writer, file: None, written: 0, hasher, validator: None }
+    }
+
+    fn open(file: File, order: &Order) -> io::Result<Self> {
+        let again = tokio::fs::File::from_std(file.try_clone()?);
+        let writer = Self::new(Box::new(again), order);
+        Ok(Self { file: Some(file).filter(|_| writer.hasher.is_none()), ..writer })
     }
 
     /// The next piece. While none comes, nothing is kept back from the reader.
     async fn next_after_what_waits(
         &mut self,
-        bytes: &mut BoxStream<'static, Result<Bytes, Error>>,
+        bytes: &mut dyn Incoming,
     ) -> Result<Option<Result<Bytes, Error>>, Error> {
         if let Some(next) = bytes.next().now_or_never() {
             return Ok(next);
@@ -320,7 +376,11 @@ impl Writer {
         Some(Resume { offset: self.written, validator })
     }
 
-    async fn receive(&mut self, opened: Opened, told: impl Fn(u64)) -> Result<(), Error> {
+    async fn receive(
+        &mut self,
+        opened: Opened,
+        told: impl Fn(u64) + Send + Sync,
+    ) -> Result<(), Error> {
         let Opened { offset, size, validator, mut bytes, .. } = opened;
         // What has gone out already is left out, where it is sure to be the same.
         let mut skipped = self.written.saturating_sub(offset);
@@ -332,7 +392,13 @@ impl Writer {
                 .with_hint("it may have changed, and what was written cannot be taken back"));
         }
         self.validator = validator;
-        while let Some(piece) = self.next_after_what_waits(&mut bytes).await? {
+        if let Some(file) = self.file.as_ref().filter(|_| skipped == 0) {
+            self.writer.flush().await.map_err(unwritten)?;
+            let (spliced, result) = splice(&mut *bytes, file, &told).await;
+            self.written += spliced;
+            result?;
+        }
+        while let Some(piece) = self.next_after_what_waits(&mut *bytes).await? {
             let mut piece = piece?;
             told(piece.len() as u64);
             let known = usize::try_from(skipped).unwrap_or(usize::MAX).min(piece.len());

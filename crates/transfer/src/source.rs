@@ -1,10 +1,10 @@
 //! What a scheme gives to downloads.
 
+use std::fs::File;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
 use portolan_core::{Error, Url};
 use portolan_net::Context;
 
@@ -44,5 +44,21 @@ pub struct Opened {
     /// safe.
     pub name: String,
     /// The bytes. An end before all have come is an error.
-    pub bytes: BoxStream<'static, Result<Bytes, Error>>,
+    pub bytes: Box<dyn Incoming>,
+}
+
+/// The bytes of a download as they come.
+pub trait Incoming: Send {
+    /// The next piece; `None` at the end.
+    fn next(&mut self) -> BoxFuture<'_, Option<Result<Bytes, Error>>>;
+
+    /// Moves all that is still to come into `file` within the kernel, where that can be done:
+    /// whether it has. `told` learns of each portion.
+    fn splice_to<'a>(
+        &'a mut self,
+        _file: &'a File,
+        _told: &'a (dyn Fn(u64) + Sync),
+    ) -> BoxFuture<'a, Result<bool, Error>> {
+        Box::pin(async { Ok(false) })
+    }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use clap::{Arg, ArgAction, Command};
+use portolan_cli::args::verbs;
 use portolan_cli::exit;
 
 const INTRODUCTION: &str = "\
@@ -27,6 +28,8 @@ variable `PORTOLAN_FLAG_NAME`, then in `$XDG_CONFIG_HOME/portolan/config.toml` (
 connect-timeout = \"5s\"      # for every verb that has the flag
 [probe]                     # for one verb
 expect = [\"status=200\"]
+[serve.http]
+hidden = true
 ```
 ";
 
@@ -43,8 +46,8 @@ pub(crate) fn render(command: &Command) -> String {
     let mut command = command.clone();
     command.build();
     let mut page = INTRODUCTION.to_owned();
-    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
-        page += &render_verb(verb);
+    for (name, verb) in verbs(&command).into_iter().filter(|(name, _)| !name.starts_with("help")) {
+        page += &render_verb(&name, verb);
     }
     page += "\n## Every verb\n";
     let global = command.get_arguments().filter(|flag| !flag.is_hide_set());
@@ -57,13 +60,13 @@ pub(crate) fn render(command: &Command) -> String {
     page + "\nOf several targets, the first failing one's code.\n" + FAULTS
 }
 
-fn render_verb(verb: &Command) -> String {
-    let mut usage = format!("portolan {} [OPTIONS]", verb.get_name());
+fn render_verb(name: &str, verb: &Command) -> String {
+    let mut usage = format!("portolan {name} [OPTIONS]");
     for argument in verb.get_positionals() {
         let _ = write!(usage, " {argument}");
     }
     let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
-    let mut section = format!("\n## `{}`\n\n{about}.\n\n`{usage}`\n", verb.get_name());
+    let mut section = format!("\n## `{name}`\n\n{about}.\n\n`{usage}`\n");
     let positionals: Vec<_> = verb.get_positionals().collect();
     section += &table("Argument", &positionals);
     let flags = || verb.get_arguments().filter(|flag| is_own_flag(flag));
@@ -147,8 +150,8 @@ mod tests {
     fn every_flag_of_every_verb_has_its_row() {
         let command = portolan_cli::args::command();
         let page = render(&command);
-        for verb in command.get_subcommands() {
-            assert!(page.contains(&format!("\n## `{}`\n", verb.get_name())));
+        for (name, verb) in verbs(&command) {
+            assert!(page.contains(&format!("\n## `{name}`\n")));
             for flag in verb.get_arguments().filter_map(Arg::get_long) {
                 assert!(page.contains(&format!("`--{flag}")), "{flag}");
             }

@@ -4,6 +4,7 @@ mod echo;
 mod http;
 mod idle;
 mod relay;
+mod serve;
 mod startup;
 
 use std::path::{Path, PathBuf};
@@ -53,6 +54,12 @@ pub(crate) static ALL: &[Row] = &[
     http::DOWNLOAD,
     http::DOWNLOAD_CPU,
     http::FIRST_BYTE,
+    serve::SMALL,
+    serve::MEDIUM,
+    serve::LARGE_FILE,
+    serve::HTTP2,
+    serve::IDLE,
+    serve::JSON,
 ];
 
 /// A file of this crate.

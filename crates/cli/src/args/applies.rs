@@ -6,6 +6,8 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 use portolan::{Error, Kind, Scheme, Transport};
 
+use super::typed;
+
 /// What must carry a scheme for a flag to apply to it.
 #[derive(Clone, Copy)]
 enum Needs {
@@ -86,7 +88,7 @@ impl Given {
     /// The flags in `matches`, of the command and of its verb.
     #[must_use]
     pub fn new(matches: &ArgMatches) -> Self {
-        let verb = matches.subcommand().map_or(matches, |(_, verb)| verb);
+        let (_, verb) = typed(matches);
         let is_given = |id: &&str| verb.value_source(id) == Some(ValueSource::CommandLine);
         Self(verb.ids().map(clap::Id::as_str).filter(is_given).map(flag_name).collect())
     }
@@ -203,7 +205,7 @@ mod tests {
     #[test]
     fn every_flag_of_tls_and_of_the_table_is_known() {
         let command = args::command();
-        let all = command.get_subcommands().flat_map(|verb| verb.get_arguments());
+        let all = args::verbs(&command).into_iter().flat_map(|(_, verb)| verb.get_arguments());
         let flags: Vec<_> = all.filter(|flag| flag.get_long().is_some()).collect();
         for flag in flags.iter().filter(|flag| flag.get_help_heading() == Some("TLS")) {
             let name = flag.get_long().unwrap();

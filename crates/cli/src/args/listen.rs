@@ -8,7 +8,7 @@ use portolan::Url;
 use portolan::relay::Exec;
 
 use super::pcap::PcapArgs;
-use super::serve::ServeArgs;
+use super::serving::ServingArgs;
 use super::stdio::StdioArgs;
 use super::values::{duration, number, target};
 
@@ -54,7 +54,7 @@ pub struct ListenArgs {
     pub stdio: StdioArgs,
     /// Whom to serve, and how.
     #[command(flatten)]
-    pub serve: ServeArgs,
+    pub serving: ServingArgs,
     /// What to keep of the traffic.
     #[command(flatten)]
     pub pcap: PcapArgs,

@@ -12,7 +12,7 @@ use clap::Args;
 pub struct ManArgs {
     /// The page of this verb [default: of portolan itself]
     #[arg(conflicts_with = "dir")]
-    pub verb: Option<String>,
+    pub verb: Vec<String>,
     /// Write every page into this directory
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,

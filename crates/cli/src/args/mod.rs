@@ -18,11 +18,12 @@ pub mod pcap;
 pub mod probe;
 pub mod relay;
 pub mod serve;
+pub mod serving;
 pub mod stdio;
 pub mod tls;
 pub mod values;
 
-use clap::{Command, CommandFactory, Parser, Subcommand};
+use clap::{ArgMatches, Command, CommandFactory, Parser, Subcommand};
 
 use self::completions::CompletionsArgs;
 use self::connect::ConnectArgs;
@@ -34,6 +35,7 @@ use self::man::ManArgs;
 use self::output::OutputArgs;
 use self::probe::ProbeArgs;
 use self::relay::RelayArgs;
+use self::serve::ServeArgs;
 use crate::exit;
 
 /// Every network protocol, from either end.
@@ -75,6 +77,8 @@ pub enum Verb {
     Http(Box<HttpArgs>),
     /// Fetch files: many at once, whole or not there, from where an earlier run has stopped
     Get(Box<GetArgs>),
+    /// Start one real server
+    Serve(ServeArgs),
     /// Start every server on loopback, with faults on demand
     Lab(LabArgs),
     /// Print a shell's completions
@@ -87,7 +91,34 @@ pub enum Verb {
 #[must_use]
 pub fn command() -> Command {
     // As with curl, the last of a flag that is given twice counts.
-    Cli::command().mut_subcommands(|verb| verb.args_override_self(true)).args_override_self(true)
+    let last = |verb: Command| verb.args_override_self(true);
+    Cli::command().mut_subcommands(|verb| last(verb.mut_subcommands(last))).args_override_self(true)
+}
+
+/// Every verb with its words, such as `probe`, and `serve http` where a verb has protocols.
+#[must_use]
+pub fn verbs(command: &Command) -> Vec<(String, &Command)> {
+    let mut verbs = Vec::new();
+    for verb in command.get_subcommands() {
+        let name = verb.get_name();
+        if verb.has_subcommands() {
+            let protocols = verb.get_subcommands();
+            verbs.extend(protocols.map(|it| (format!("{name} {}", it.get_name()), it)));
+        } else {
+            verbs.push((name.to_owned(), verb));
+        }
+    }
+    verbs
+}
+
+/// The words of the verb that was typed, and what was typed for it.
+#[must_use]
+pub fn typed(matches: &ArgMatches) -> (String, &ArgMatches) {
+    let Some((name, verb)) = matches.subcommand() else { return (String::new(), matches) };
+    match verb.subcommand() {
+        Some((protocol, verb)) => (format!("{name} {protocol}"), verb),
+        None => (name.to_owned(), verb),
+    }
 }
 
 /// What holds for every verb: configuration and exit codes.
@@ -103,7 +134,9 @@ Configuration:
 
     connect-timeout = \"5s\"      # for every verb that has the flag
     [probe]                     # for one verb
-    expect = [\"status=200\"]";
+    expect = [\"status=200\"]
+    [serve.http]
+    hidden = true";
 
 #[cfg(test)]
 mod tests {
@@ -128,7 +161,7 @@ mod tests {
 
     #[test]
     fn every_flag_has_a_short_help_of_one_line() {
-        for verb in command().get_subcommands() {
+        for (_, verb) in verbs(&command()) {
             for flag in verb.get_arguments() {
                 let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
                 assert!(!help.is_empty() && help.len() <= 100, "{}: {help}", flag.get_id());

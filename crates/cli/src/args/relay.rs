@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use portolan::Url;
 
 use super::dial::DialArgs;
-use super::serve::ServeArgs;
+use super::serving::ServingArgs;
 use super::values::{byte_rate, target};
 
 /// What to join, and how.
@@ -31,7 +31,7 @@ pub struct RelayArgs {
     pub proxy_protocol: Vec<ProxyProtocol>,
     /// Whom to serve, and how.
     #[command(flatten)]
-    pub serve: ServeArgs,
+    pub serving: ServingArgs,
     /// How to connect.
     #[command(flatten)]
     pub dial: DialArgs,

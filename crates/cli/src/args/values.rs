@@ -19,6 +19,11 @@ pub(crate) fn duration(text: &str) -> Result<Duration, UnitError> {
     units::duration(text)
 }
 
+/// Reads a size such as `10MB`.
+pub(crate) fn size(text: &str) -> Result<u64, UnitError> {
+    units::size(text)
+}
+
 /// Reads a rate such as `1MB/s`.
 pub(crate) fn byte_rate(text: &str) -> Result<u64, UnitError> {
     units::byte_rate(text)

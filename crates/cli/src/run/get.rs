@@ -3,8 +3,6 @@
 mod progress;
 
 use std::collections::{BTreeSet, HashMap};
-use std::io;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,7 +71,8 @@ async fn get(
     }
     args.validate(&urls)?;
     given.check(&urls.iter().map(Url::scheme).collect::<BTreeSet<_>>())?;
-    let downloads = urls.iter().map(|url| Ok(download(args, url, target(args, urls.len())?)));
+    let downloads =
+        urls.iter().map(|url| Ok(download(args, url, target(args, urls.len(), console)?)));
     let downloads = downloads.collect::<Result<Vec<_>, Error>>()?;
     let sources = Sources::new(args, &urls, capture, console).await?;
     let setup = Downloads::new(sources).with_retry(args.dial.retry()).with_continue(args.resume);
@@ -158,7 +157,7 @@ fn download(args: &GetArgs, url: &Url, target: Target) -> Download {
 }
 
 /// Where one of `count` files goes.
-fn target(args: &GetArgs, count: usize) -> Result<Target, Error> {
+fn target(args: &GetArgs, count: usize, console: &Console) -> Result<Target, Error> {
     let Some(output) = &args.output else { return Ok(Target::Directory(".".into())) };
     let is_directory = output.is_dir() || output.as_os_str().as_encoded_bytes().ends_with(b"/");
     match is_directory {
@@ -169,17 +168,9 @@ fn target(args: &GetArgs, count: usize) -> Result<Target, Error> {
             Err(Error::new(Kind::Usage, message)
                 .with_hint("give a directory, with a slash at its end"))
         }
-        false if is_stdout(args) => Ok(Target::Writer(Box::new(stdout()?))),
+        false if is_stdout(args) => console.data_file().map(Target::Open),
         false => Ok(Target::File(output.clone())),
     }
-}
-
-/// Stdout without the search for ends of lines that the standard library's does.
-fn stdout() -> Result<tokio::fs::File, Error> {
-    let own = io::stdout().as_fd().try_clone_to_owned();
-    let own = own
-        .map_err(|cause| Error::new(Kind::Write, "could not write to stdout").with_source(cause))?;
-    Ok(tokio::fs::File::from_std(own.into()))
 }
 
 /// The time limits of each file: none for the whole, as a large one takes its time.

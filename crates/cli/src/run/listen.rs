@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::capture::captured;
 use super::connections::Connections;
+use super::entrance::Entrance;
 use super::exec::tell_status;
-use super::serve::Entrance;
 use super::signals::Signals;
 use super::stdio::Stdio;
 use super::{descriptors, models};
@@ -98,7 +98,7 @@ async fn listener(entrance: &Entrance<'_>, service: &Service) -> Result<Listener
 /// Looks at flags that only make sense together.
 fn check(args: &ListenArgs, given: &Given) -> Result<(), Error> {
     let refuse = |message: String| Err(Error::new(Kind::Usage, message));
-    args.serve.fault.validate(given)?;
+    args.serving.fault.validate(given)?;
     let is_stdio = !(args.echo || args.broadcast || args.exec.is_some());
     let stdio = ["hex", "crlf", "send-only", "recv-only", "no-shutdown", "datagram-size"];
     if let Some(flag) = stdio.iter().find(|flag| !is_stdio && given.contains(flag)) {
@@ -117,13 +117,13 @@ fn check(args: &ListenArgs, given: &Given) -> Result<(), Error> {
     if is_threads && (!args.echo || args.url.scheme() == Scheme::Udp) {
         return refuse("--model threads serves --echo over streams only".to_owned());
     }
-    if is_threads && !args.serve.fault.fault.is_empty() {
+    if is_threads && !args.serving.fault.fault.is_empty() {
         return refuse("--fault needs --model async or event-loop".to_owned());
     }
-    if args.serve.once && args.workers > 1 {
+    if args.serving.once && args.workers > 1 {
         return refuse("--once needs one worker".to_owned());
     }
-    if is_stdio && (args.workers > 1 || args.serve.max_conns.is_some_and(|count| count > 1)) {
+    if is_stdio && (args.workers > 1 || args.serving.max_conns.is_some_and(|count| count > 1)) {
         return refuse("stdin and stdout serve one peer at a time".to_owned());
     }
     Ok(())
@@ -136,13 +136,14 @@ fn entrance<'a>(
 ) -> Entrance<'a> {
     let limit = |limit: Duration| Some(limit).filter(|limit| !limit.is_zero());
     Entrance {
-        args: &args.serve,
+        args: &args.serving,
         url: &args.url,
         timeouts: Timeouts {
             connect: limit(args.connect_timeout),
             operation: None,
             idle: args.idle_timeout.and_then(limit),
         },
+        protocol: None,
         is_behind_proxy: args.proxy_protocol.is_some(),
         cert: args.cert.clone().map(|cert| (cert, args.key.clone())),
         capture,

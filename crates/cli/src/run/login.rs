@@ -121,7 +121,10 @@ fn left_out(secret: &str, console: &Console) -> Option<Login> {
 }
 
 /// The secret in an environment variable.
-fn variable(name: &str) -> Result<String, Error> {
+///
+/// # Errors
+/// [`Kind::Usage`] where there is none.
+pub(super) fn variable(name: &str) -> Result<String, Error> {
     match env::var(name) {
         Ok(secret) if !secret.is_empty() => Ok(secret),
         _ => {

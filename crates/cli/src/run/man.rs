@@ -20,10 +20,11 @@ pub fn run(args: &ManArgs, console: &Console) -> Result<Exit, Error> {
     if let Some(dir) = &args.dir {
         write_all(dir)?;
     } else {
-        let name = args.verb.as_ref().map_or_else(String::new, |verb| format!("-{verb}"));
-        let file = format!("portolan{name}.1");
+        let words: Vec<_> =
+            std::iter::once("portolan").chain(args.verb.iter().map(String::as_str)).collect();
+        let file = format!("{}.1", words.join("-"));
         let page = pages().into_iter().find(|page| page.file == file);
-        console.data(&page.ok_or_else(|| no_page(&name[1..]))?.roff)?;
+        console.data(&page.ok_or_else(|| no_page(&args.verb.join(" ")))?.roff)?;
     }
     Ok(Exit::DONE)
 }
@@ -43,12 +44,15 @@ pub struct Page {
 pub fn pages() -> Vec<Page> {
     let mut command = args::command().disable_help_subcommand(true);
     command.build();
-    let verbs = command.get_subcommands().cloned();
-    std::iter::once(command.clone()).chain(verbs).map(page).collect()
+    let verbs = command
+        .get_subcommands()
+        .flat_map(|verb| std::iter::once(verb).chain(verb.get_subcommands()));
+    std::iter::once(&command).chain(verbs).cloned().map(page).collect()
 }
 
 fn page(command: Command) -> Page {
     let name = command.get_display_name().unwrap_or("portolan").to_owned();
+    let has_verbs = command.has_subcommands();
     let man = Man::new(command).title(name.to_uppercase()).source("portolan").manual("Portolan");
     let mut roff = Vec::new();
     let render = |roff: &mut Vec<u8>| -> io::Result<()> {
@@ -57,7 +61,7 @@ fn page(command: Command) -> Page {
         man.render_synopsis_section(roff)?;
         man.render_description_section(roff)?;
         man.render_options_section(roff)?;
-        if name == "portolan" {
+        if has_verbs {
             man.render_subcommands_section(roff)?;
         }
         man.render_extra_section(roff)
@@ -82,7 +86,7 @@ fn write_all(dir: &Path) -> Result<(), Error> {
 
 fn no_page(verb: &str) -> Error {
     let command = args::command();
-    let verbs: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
+    let verbs: Vec<_> = args::verbs(&command).into_iter().map(|(verb, _)| verb).collect();
     let verbs = verbs.join(", ");
     Error::new(Kind::Usage, format!("there is no verb '{verb}'; the verbs are {verbs}"))
 }

@@ -6,6 +6,7 @@ pub mod connect;
 mod connections;
 mod descriptors;
 pub mod dialer;
+mod entrance;
 mod exec;
 pub mod get;
 pub mod http;
@@ -18,7 +19,7 @@ mod models;
 pub mod probe;
 mod prompt;
 pub mod relay;
-mod serve;
+pub mod serve;
 pub mod signals;
 mod stdio;
 mod targets;
@@ -49,6 +50,7 @@ pub fn run(verb: &Verb, given: &Given, console: &Console) -> Result<Exit, Error>
         }
         Verb::Http(args) => block_on_with(one_loop(), http::run(args, given, console)),
         Verb::Get(args) => block_on_with(one_loop(), get::run(args, given, console)),
+        Verb::Serve(args) => block_on_with(serve::runtime(args), serve::run(args, given, console)),
         Verb::Lab(args) => block_on(lab::run(args, given, console)),
         Verb::Completions(args) => completions::run(args, console),
         Verb::Man(args) => man::run(args, console),

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::capture::captured;
 use super::connections::Connections;
-use super::serve::Entrance;
+use super::entrance::Entrance;
 use super::signals::Signals;
 use super::{descriptors, models};
 use crate::args::applies::Given;
@@ -44,9 +44,10 @@ async fn carry(
     let mut signals = Signals::catch()?;
     descriptors::raise();
     let entrance = Entrance {
-        args: &args.serve,
+        args: &args.serving,
         url: &args.from,
         timeouts: args.dial.timeouts(None),
+        protocol: None,
         is_behind_proxy: args.proxy_protocol.contains(&ProxyProtocol::Accept),
         cert: None,
         capture,
@@ -85,7 +86,7 @@ pub(super) fn model(args: &RelayArgs) -> Model {
 }
 
 fn workers(args: &RelayArgs) -> usize {
-    if args.serve.once || model(args) == Model::Async {
+    if args.serving.once || model(args) == Model::Async {
         return 1;
     }
     std::thread::available_parallelism().map_or(1, usize::from)
@@ -94,7 +95,7 @@ fn workers(args: &RelayArgs) -> usize {
 /// Looks at flags that only make sense together.
 fn check(args: &RelayArgs, given: &Given) -> Result<(), Error> {
     let refuse = |message: &str, hint: &str| Err(Error::new(Kind::Usage, message).with_hint(hint));
-    args.serve.fault.validate(given)?;
+    args.serving.fault.validate(given)?;
     if given.contains("timeout") {
         return refuse(
             "--timeout does not apply to relay, which goes on until it is stopped",

@@ -10,6 +10,7 @@ pub mod get;
 pub mod http;
 pub mod phases;
 pub mod probe;
+pub mod request;
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! Real peers as judges of the real binary: nginx, httpbin on gunicorn, haproxy, ncat, socat, `openssl s_client` and
-//! `s_server`, microsocks, tinyproxy, Python, curl, tshark, and the kernel's own routes. Each test
+//! Real peers as judges of the real binary: nginx, httpbin on gunicorn, haproxy, ncat, socat,
+//! `openssl s_client` and `s_server`, microsocks, tinyproxy, Python, the test suite of its requests,
+//! curl, wget, wrk, h2load, Chromium, tshark, and the kernel's own routes and disks. Each test
 //! asserts how the command ends and what it says.
 //!
 //! `.ci/run` installs the peers and runs this with
@@ -9,6 +10,7 @@
 #![expect(clippy::unwrap_used, reason = "what is needed for a test and fails, fails it")]
 
 mod authority;
+mod chromium;
 mod curl;
 mod download;
 mod haproxy;
@@ -16,13 +18,16 @@ mod http;
 mod namespace;
 mod ncat;
 mod openssl;
+mod page;
 mod pcap;
 mod peer;
 mod probe;
 mod proxy;
 mod python;
 mod request;
+mod requests;
 mod scale;
+mod serve;
 mod socat;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "these tests have peers of their own")]

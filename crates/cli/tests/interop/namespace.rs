@@ -72,7 +72,7 @@ impl Drop for Namespace {
 }
 
 /// A command that runs as root.
-fn privileged(program: &str) -> Command {
+pub(crate) fn privileged(program: &str) -> Command {
     let id = Command::new("id").arg("-u").output().unwrap();
     if id.stdout == b"0\n" {
         return Command::new(program);

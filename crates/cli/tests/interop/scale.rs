@@ -76,10 +76,15 @@ fn faults_hold_back_what_is_not_read() {
 /// As many idle connections as this are held.
 const IDLE: usize = 10_000;
 
-#[test]
-fn ten_thousand_idle_connections_end_with_a_signal() {
+/// Lets this process, and those that it starts, hold as many.
+fn allow_connections() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+}
+
+#[test]
+fn ten_thousand_idle_connections_end_with_a_signal() {
+    allow_connections();
     for model in ["async", "event-loop"] {
         // The best of three counts: the machine may have other things to do.
         let quickest = (0..3).map(|_| hold_and_end(model)).find(|time| *time < LIMIT);
@@ -117,4 +122,66 @@ fn echoed(mut connection: &TcpStream) {
     let mut line = String::new();
     BufReader::new(connection).read_line(&mut line).unwrap();
     assert_eq!(line, "ahoy\n");
+}
+
+/// Requests the small file, and waits for all of the answer.
+fn fetched(mut connection: &TcpStream) {
+    connection.write_all(b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut answer = BufReader::new(connection);
+    let mut line = String::new();
+    while line != "ahoy\n" {
+        line.clear();
+        assert!(answer.read_line(&mut line).unwrap() > 0, "the answer ends early");
+    }
+}
+
+/// `serve http` of one worker, with a file; where it listens, as `dial` takes it.
+fn web_server() -> (Live, String) {
+    let home = Portolan::new();
+    home.file("small", "ahoy\n");
+    let dir = home.home.path().to_str().unwrap().to_owned();
+    let args = ["serve", "http", &dir, "--listen", ":0", "--workers", "1", "--access-log", "off"];
+    let mut live = home.start(&args);
+    let line = live.line();
+    let url = line.strip_prefix("listening on ").unwrap().trim_end_matches('/').to_owned();
+    (live, url)
+}
+
+#[test]
+fn ten_thousand_visitors_of_a_web_server_are_answered_and_kept() {
+    allow_connections();
+    let (mut live, url) = web_server();
+    let connections: Vec<_> = (0..IDLE).map(|_| dial(&url)).collect();
+    for _ in 0..2 {
+        connections.iter().for_each(fetched);
+    }
+    live.signal(Signal::TERM);
+    let end = live.end();
+    assert_eq!(end.code, Some(0), "{}", end.err);
+    for mut connection in connections {
+        assert_eq!(connection.read(&mut [0]).unwrap(), 0);
+    }
+}
+
+#[test]
+fn a_thousand_slow_visitors_do_not_delay_a_normal_one() {
+    const SLOW: usize = 1000;
+    allow_connections();
+    let (_live, url) = web_server();
+    let slow: Vec<_> = (0..SLOW).map(|_| dial(&url)).collect();
+    let request = b"GET /small HTTP/1.1\r\n";
+    for byte in &request[..10] {
+        // A byte a second of each, as long as this lasts.
+        let second = now() + Duration::from_secs(1);
+        slow.iter().for_each(|mut connection| connection.write_all(&[*byte]).unwrap());
+        let mut times = Vec::new();
+        while now() < second {
+            let started = now();
+            fetched(&dial(&url));
+            times.push(now() - started);
+        }
+        times.sort();
+        let middle = times[times.len() / 2];
+        assert!(middle < Duration::from_millis(50), "a normal one takes {middle:?}");
+    }
 }

@@ -55,7 +55,7 @@ struct Kept {
 
 /// A connection for one exchange. Dropping it closes the connection, unless others share it.
 pub(crate) struct Lease {
-    pub(super) client: Box<Client>,
+    pub(crate) client: Box<Client>,
     place: Arc<Place>,
     /// Whether it carried an exchange before.
     pub(super) is_reused: bool,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
-use portolan_core::{Error, Timeouts, Url};
+use portolan_core::{Error, Host, Timeouts, Url};
 use portolan_http::{Client, Server};
-use portolan_net::{Connection, Context, Dialer, Listener, Stream, serve};
+use portolan_net::{Connection, Context, Dialer, Listener, Stream, serve, tls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// An operation without limits.
@@ -17,6 +17,46 @@ pub(crate) fn context() -> Context {
 
 pub(crate) async fn listener() -> Listener {
     Listener::bind(&"http://127.0.0.1:0".parse().unwrap()).await.unwrap()
+}
+
+/// A listener with TLS that offers these protocols.
+pub(crate) async fn secure_listener(alpn: &[&str]) -> Listener {
+    let identity = tls::Identity::self_signed(&Host::parse("127.0.0.1").unwrap()).unwrap();
+    let listener = Listener::bind(&"https://127.0.0.1:0".parse().unwrap()).await.unwrap();
+    listener.with_tls(tls::Server::new(identity).with_alpn(alpn))
+}
+
+/// A dialer that trusts such a listener.
+pub(crate) fn trusting() -> Dialer {
+    Dialer::new().with_tls(tls::danger::without_verification(tls::Tls::new()))
+}
+
+/// A stream to whatever listens there, by TLS where the URL says so.
+pub(crate) async fn dial(url: &Url) -> Stream {
+    let dialer = trusting().with_default_alpn(&["http/1.1"]);
+    dialer.dial(&url.endpoint(), &context()).await.unwrap().stream
+}
+
+/// All that a server says to these bytes, after which the client has no more to say.
+pub(crate) async fn exchange(url: &Url, bytes: &[u8]) -> String {
+    let (mut reader, mut writer) = tokio::io::split(dial(url).await);
+    let mut heard = Vec::new();
+    let speak = async {
+        let _ = writer.write_all(bytes).await;
+        let _ = writer.shutdown().await;
+    };
+    let (_, _) = tokio::join!(reader.read_to_end(&mut heard), speak);
+    String::from_utf8_lossy(&heard).into_owned()
+}
+
+/// The statuses of several answers, whose bodies have no status lines in them.
+pub(crate) fn statuses(answers: &str) -> Vec<u16> {
+    answers.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].parse().unwrap()).collect()
+}
+
+/// What follows the heads of several answers.
+pub(crate) fn bodies(answers: &str) -> Vec<&str> {
+    answers.split("HTTP/1.1 ").skip(1).map(|it| it.split_once("\r\n\r\n").unwrap().1).collect()
 }
 
 /// The URL of a server of these routes.

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop;
 
 use super::pace::Pace;
-use super::splice::{Pipe, is_unsupported};
+use crate::pipe::{Pipe, is_unsupported};
 use crate::{Stream, now};
 
 /// The most that is copied at once.

@@ -9,7 +9,6 @@
 mod flow;
 mod joined;
 mod pace;
-mod splice;
 
 use std::io;
 use std::time::Duration;

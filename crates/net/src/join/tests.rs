@@ -11,9 +11,9 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::splice::Pipe;
 use super::*;
 use crate::fault::Plan;
+use crate::pipe::Pipe;
 use crate::tls::{self, Identity, Tls, danger};
 use crate::{Meter, now};
 

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Barrier;
 
 /// How large the file is.
-pub(crate) const SIZE: u64 = 1_000_000;
+pub(crate) const SIZE: u64 = 3_000_000;
 
 /// The file in one of its versions.
 pub(crate) fn content(version: u8) -> Vec<u8> {

@@ -103,6 +103,9 @@ impl Output {
                 Some(text) => self.print(&text.push(&piece))?,
                 None => self.write(piece.into()).await?,
             }
+            if text.is_none() && self.splice(response).await? {
+                return Ok(response.received());
+            }
             match response.chunk().await? {
                 Some(next) => piece = next,
                 None => break,
@@ -112,6 +115,14 @@ impl Output {
             self.print(&text.finish())?;
         }
         Ok(size)
+    }
+
+    /// Lets the kernel move the rest of a body to stdout, where it can and nothing comes after it.
+    async fn splice(&self, response: &mut Response) -> Result<bool, Error> {
+        if self.parts.meta {
+            return Ok(false);
+        }
+        response.splice_to(&self.console.data_file()?, &|_| {}).await
     }
 
     /// The body as text for people, where it is for people, and text.

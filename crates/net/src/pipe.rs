@@ -1,4 +1,4 @@
-//! Moving bytes between sockets within the kernel: `splice(2)` through a pipe.
+//! Moving bytes between sockets and files within the kernel: `splice(2)` through a pipe.
 
 use std::cell::RefCell;
 use std::io;
@@ -16,9 +16,9 @@ thread_local! {
     static SPARES: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A pipe through which bytes pass from one socket to another.
+/// A pipe through which bytes pass from a socket to another one, or to a file.
 #[derive(Debug)]
-pub(super) struct Pipe {
+pub(crate) struct Pipe {
     reader: OwnedFd,
     writer: OwnedFd,
 }
@@ -28,12 +28,13 @@ impl Pipe {
     ///
     /// # Errors
     /// [`io::ErrorKind::Unsupported`], whatever keeps the system from making one.
-    pub(super) fn take() -> io::Result<Self> {
+    pub(crate) fn take() -> io::Result<Self> {
         let spare = SPARES.with_borrow_mut(Vec::pop);
         spare.map_or_else(Self::new, Ok).map_err(|_| io::ErrorKind::Unsupported.into())
     }
 
-    fn new() -> io::Result<Self> {
+    /// A pipe that is nobody's.
+    pub(crate) fn new() -> io::Result<Self> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         // One that may not grow is good enough.
         let _ = fcntl_setpipe_size(&writer, CAPACITY);
@@ -41,7 +42,7 @@ impl Pipe {
     }
 
     /// Keeps the pipe, which must be empty, for the next one who needs it.
-    pub(super) fn give_back(self) {
+    pub(crate) fn give_back(self) {
         SPARES.with_borrow_mut(|spares| {
             if spares.len() < SPARE {
                 spares.push(self);
@@ -51,19 +52,19 @@ impl Pipe {
 
     /// Moves at most `limit` bytes out of a socket; none once its peer has said all. The pipe must
     /// be empty: then [`io::ErrorKind::WouldBlock`] is about the socket and never about the pipe.
-    pub(super) fn fill(&self, socket: impl AsFd, limit: usize) -> io::Result<usize> {
+    pub(crate) fn fill(&self, socket: impl AsFd, limit: usize) -> io::Result<usize> {
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
         Ok(splice(socket, None, &self.writer, None, limit.min(CAPACITY), flags)?)
     }
 
-    /// Moves at most `count` bytes, which must be in the pipe, to a socket.
-    pub(super) fn empty(&self, socket: impl AsFd, count: usize) -> io::Result<usize> {
+    /// Moves at most `count` bytes, which must be in the pipe, to a socket or a file.
+    pub(crate) fn empty(&self, to: impl AsFd, count: usize) -> io::Result<usize> {
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-        Ok(splice(&self.reader, None, socket, None, count, flags)?)
+        Ok(splice(&self.reader, None, to, None, count, flags)?)
     }
 
     /// Copies out the `count` bytes that are in the pipe.
-    pub(super) fn copy_out(&self, count: usize) -> io::Result<Vec<u8>> {
+    pub(crate) fn copy_out(&self, count: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; count];
         let mut filled = 0;
         while filled < count {
@@ -77,7 +78,7 @@ impl Pipe {
 }
 
 /// Whether a failure says that this cannot be done at all, rather than that an end broke.
-pub(super) fn is_unsupported(error: &io::Error) -> bool {
+pub(crate) fn is_unsupported(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }
 
@@ -90,7 +91,7 @@ mod tests {
 
     impl Pipe {
         /// How many pipes this thread keeps.
-        pub(in crate::join) fn spare() -> usize {
+        pub(crate) fn spare() -> usize {
             SPARES.with_borrow(Vec::len)
         }
     }

@@ -12,7 +12,7 @@ use super::values::number;
 /// Whom to serve, and how.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Serving")]
-pub struct ServeArgs {
+pub struct ServingArgs {
     /// Hold at most this many connections at once, and send the next away [default: no limit]
     #[arg(long, value_name = "N", value_parser = |n: &str| number::<usize>(n, 1..=1_000_000))]
     pub max_conns: Option<usize>,
@@ -36,7 +36,7 @@ pub struct ServeArgs {
     pub fault: FaultArgs,
 }
 
-impl ServeArgs {
+impl ServingArgs {
     /// Who may connect.
     #[must_use]
     pub fn access(&self) -> Access {

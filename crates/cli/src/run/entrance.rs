@@ -12,23 +12,31 @@ use serde_json::json;
 
 use super::connections::Connections;
 use super::dialer::{identity, misfit};
-use crate::args::serve::{ServeArgs, ServerIdentity};
+use crate::args::serving::{ServerIdentity, ServingArgs};
 use crate::console::Console;
 use crate::exit::Exit;
 
 /// What the flags of serving mean at one place.
 pub(super) struct Entrance<'a> {
-    pub(super) args: &'a ServeArgs,
+    pub(super) args: &'a ServingArgs,
     pub(super) url: &'a Url,
     /// The limits of each connection.
     pub(super) timeouts: Timeouts,
     /// Whether a PROXY header comes first.
     pub(super) is_behind_proxy: bool,
+    /// The protocol that is spoken, where one is.
+    pub(super) protocol: Option<Protocol>,
     /// The files of `--cert` and `--key`.
     pub(super) cert: Option<(PathBuf, Option<PathBuf>)>,
     pub(super) capture: Option<Capture>,
     pub(super) console: &'a Console,
     pub(super) connections: Arc<Connections>,
+}
+
+/// What is spoken with who comes in: requests, or the like, which faults can wait for.
+pub(super) struct Protocol {
+    /// Its names in TLS (RFC 7301).
+    pub(super) alpn: &'static [&'static str],
 }
 
 impl Entrance<'_> {
@@ -104,14 +112,14 @@ impl Entrance<'_> {
         }
     }
 
-    /// What goes wrong. Only the lab has servers with names, and protocols with events.
+    /// What goes wrong. Only the lab has servers with names.
     fn plan(&self) -> Result<Plan, Error> {
         let plan = self.args.fault.plan();
         let transport = self.url.scheme().transport();
         for fault in plan.faults() {
             let why = if fault.server().is_some() {
                 "names a server, as only the lab has them"
-            } else if fault.needs_event() {
+            } else if fault.needs_event() && self.protocol.is_none() {
                 "waits for an event of a protocol, and none is spoken here"
             } else if !fault.fits(transport) {
                 "does not fit: loss, duplicate and reorder are for datagrams, the others for streams"
@@ -155,7 +163,8 @@ impl Entrance<'_> {
                 identity
             }
         };
-        let mut server = Server::new(identity);
+        let alpn = self.protocol.as_ref().map_or(&[][..], |protocol| protocol.alpn);
+        let mut server = Server::new(identity).with_alpn(alpn);
         if let Some(file) = &self.args.client_ca {
             server = server
                 .with_client_ca_file(file)

@@ -1,0 +1,27 @@
+//! The arguments of `serve`: a subcommand for each protocol.
+
+pub mod http;
+
+use clap::{Args, Subcommand};
+
+use self::http::ServeHttpArgs;
+
+/// Which server.
+#[derive(Args, Clone, Debug)]
+#[command(
+    subcommand_value_name = "PROTOCOL",
+    subcommand_help_heading = "Protocols",
+    disable_help_subcommand = true
+)]
+pub struct ServeArgs {
+    /// What it speaks.
+    #[command(subcommand)]
+    pub protocol: Protocol,
+}
+
+/// What a server speaks.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Protocol {
+    /// Serve the files of a directory over HTTP
+    Http(Box<ServeHttpArgs>),
+}

@@ -1,0 +1,372 @@
+//! `serve http`: the real binary serves a directory to bare sockets and to our own client.
+#![expect(clippy::unwrap_used, reason = "what is needed for a test and fails, fails it")]
+#![expect(clippy::disallowed_types, reason = "clients that say what a test wants are bare sockets")]
+
+#[expect(dead_code, reason = "these tests need no peers")]
+mod support;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use support::{Live, Portolan, Run, get, read_head, run, serve_by};
+
+/// `password`, hashed by the command `argon2` with small parameters.
+const HASH: &str =
+    "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$cpx6VEQbwTVZvcpxNIxOVUWZ5xnAipUmAe1cg2GMG70";
+
+/// A site of a few files, served with these flags: the server, its URL without the last slash, and
+/// its directory is the server's home.
+fn site(flags: &[&str]) -> (Live, String) {
+    let home = Portolan::new();
+    let dir = home.home.path().to_owned();
+    let files =
+        [("chart.txt", "here be dragons"), (".secret", "rum"), ("log/index.html", "<p>log")];
+    fs::create_dir(dir.join("log")).unwrap();
+    for (name, text) in files {
+        fs::write(dir.join(name), text).unwrap();
+    }
+    let args = ["serve", "http", dir.to_str().unwrap(), "--listen", "127.0.0.1:0"];
+    let (live, url) = serve_by(home, &[&args[..], flags].concat());
+    (live, url.trim_end_matches('/').to_owned())
+}
+
+fn dir(live: &Live) -> &Path {
+    live.portolan.home.path()
+}
+
+/// What the server at `url` answers to this method, with these fields and this body.
+fn ask(url: &str, request: &str, fields: &str, body: &str) -> String {
+    let mut stream = connect(url);
+    let length = body.len();
+    let head = format!("{request} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}");
+    write!(stream, "{head}Content-Length: {length}\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn connect(url: &str) -> TcpStream {
+    TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap()
+}
+
+#[track_caller]
+fn assert_status(answer: &str, status: u16) {
+    assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+}
+
+/// The next request of which the server tells.
+fn request(live: &mut Live) -> Value {
+    loop {
+        let object = live.object();
+        if object["type"] == "request" {
+            return object;
+        }
+    }
+}
+
+#[test]
+fn files_and_listings_are_served() {
+    let (_live, url) = site(&[]);
+    let file = get(&format!("{url}/chart.txt"));
+    assert_status(&file, 200);
+    assert!(
+        file.contains("text/plain; charset=utf-8") && file.ends_with("\r\n\r\nhere be dragons")
+    );
+    let page = get(&format!("{url}/"));
+    assert!(page.contains("chart.txt") && page.contains("log/") && !page.contains(".secret"));
+    assert!(get(&format!("{url}/log/")).ends_with("<p>log"));
+    assert_status(&get(&format!("{url}/.secret")), 404);
+    assert_status(&get(&format!("{url}/../chart.txt")), 400);
+    assert_status(&ask(&url, "PUT /new.txt", "", "new"), 405);
+}
+
+#[test]
+fn the_log_is_text_on_stderr() {
+    let home = Portolan::new();
+    home.file("chart.txt", "here be dragons");
+    let dir = home.home.path().to_str().unwrap().to_owned();
+    let mut live = home.start(&["serve", "http", &dir, "--listen", ":0"]);
+    let line = live.line();
+    let url = line.strip_prefix("listening on ").unwrap().to_owned();
+    assert!(url.starts_with("http://127.0.0.1:") && url.ends_with('/'), "{url}");
+    ask(url.trim_end_matches('/'), "GET /chart.txt?a=1", "User-Agent: \"me\"\r\n", "");
+    let note = live.note();
+    assert!(note.starts_with("127.0.0.1 - - ["), "{note}");
+    assert!(note.ends_with(r#"] "GET /chart.txt?a=1 HTTP/1.1" 200 15 "-" "\x22me\x22""#), "{note}");
+    live.signal(Signal::TERM);
+    assert_eq!(live.end().done(), "");
+}
+
+#[test]
+fn the_log_is_data_with_json() {
+    let (mut live, url) = site(&[]);
+    ask(&url, "HEAD /chart.txt", "Referer: http://a.test/\r\n", "");
+    let told = request(&mut live);
+    assert_eq!(
+        (&told["v"], &told["method"], &told["target"]),
+        (&json!(1), &json!("HEAD"), &json!("/chart.txt"))
+    );
+    assert_eq!((&told["status"], &told["bytes"]), (&json!(200), &json!(0)));
+    assert_eq!((&told["referer"], &told["agent"]), (&json!("http://a.test/"), &Value::Null));
+    assert!(told["ms"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn the_log_takes_the_form_that_is_asked_for() {
+    let home = Portolan::new();
+    let dir = home.home.path().to_str().unwrap().to_owned();
+    let args = ["serve", "http", &dir, "--listen", ":0", "--access-log", "json"];
+    let mut live = home.start(&args);
+    let url = live.line().strip_prefix("listening on ").unwrap().to_owned();
+    assert_status(&get(&format!("{url}none")), 404);
+    let object: Value = serde_json::from_str(&live.note()).unwrap();
+    assert_eq!((&object["type"], &object["status"]), (&json!("request"), &json!(404)));
+
+    let (mut live, url) = site(&["--access-log", "off"]);
+    get(&format!("{url}/chart.txt"));
+    live.signal(Signal::TERM);
+    assert!(live.end().objects().iter().all(|object| object["type"] == "connection"));
+}
+
+#[test]
+fn flags_say_how_files_are_shown() {
+    let (_live, url) = site(&[
+        "--hidden",
+        "--no-listing",
+        "--index",
+        "chart.txt",
+        "--cors",
+        "--header",
+        "X-Mark: yes",
+    ]);
+    let index = get(&format!("{url}/")).to_lowercase();
+    assert!(index.ends_with("\r\n\r\nhere be dragons"), "{index}");
+    assert!(index.contains("\r\naccess-control-allow-origin: *\r\n"), "{index}");
+    assert!(index.contains("\r\nx-mark: yes\r\n"), "{index}");
+    assert!(get(&format!("{url}/.secret")).ends_with("rum"));
+    assert_status(&get(&format!("{url}/log/")), 404);
+}
+
+#[test]
+fn an_application_of_one_page_answers_for_all_its_routes() {
+    let (live, url) = site(&["--spa"]);
+    fs::write(dir(&live).join("index.html"), "<p>app").unwrap();
+    let page = ask(&url, "GET /users/7", "Accept: text/html\r\n", "");
+    assert_status(&page, 200);
+    assert!(page.ends_with("<p>app"), "{page}");
+    assert_status(&get(&format!("{url}/missing.js")), 404);
+}
+
+#[test]
+fn links_are_followed_where_they_may_be_and_never_out() {
+    let outside = tempfile::NamedTempFile::new().unwrap();
+    for (flags, inner) in [(&[][..], 404), (&["--follow-symlinks"], 200)] {
+        let (live, url) = site(flags);
+        symlink("chart.txt", dir(&live).join("inner")).unwrap();
+        symlink(outside.path(), dir(&live).join("outer")).unwrap();
+        assert_status(&get(&format!("{url}/inner")), inner);
+        assert_status(&get(&format!("{url}/outer")), 404);
+    }
+}
+
+#[test]
+fn uploads_are_taken_where_they_are_allowed() {
+    let (live, url) = site(&["--upload", "--upload-max", "10B"]);
+    assert_status(&ask(&url, "PUT /new.txt", "", "new"), 201);
+    assert_eq!(fs::read_to_string(dir(&live).join("new.txt")).unwrap(), "new");
+    assert_status(&ask(&url, "PUT /new.txt", "", "newer"), 409);
+    assert_status(&ask(&url, "PUT /large.txt", "", "eleven bytes"), 413);
+    assert_eq!(fs::read_to_string(dir(&live).join("new.txt")).unwrap(), "new");
+    assert!(!dir(&live).join("large.txt").exists());
+
+    let (live, url) = site(&["--upload", "--overwrite"]);
+    assert_status(&ask(&url, "PUT /chart.txt", "", "no dragons"), 204);
+    assert_eq!(fs::read_to_string(dir(&live).join("chart.txt")).unwrap(), "no dragons");
+}
+
+#[test]
+fn users_log_in_with_a_hash_or_a_password() {
+    let account = format!("ann:{HASH}");
+    let (_live, url) = site(&["--auth", &account]);
+    assert_status(&get(&format!("{url}/chart.txt")), 401);
+    let with = |login: &str| run(&["http", &format!("{url}/chart.txt"), "--fail", "--user", login]);
+    assert_eq!(with("ann:password").done(), "here be dragons");
+    assert_eq!(with("ann:wrong").code, Some(22));
+    assert_eq!(with("bob:password").code, Some(22));
+
+    let home = Portolan::new();
+    let dir = home.home.path().to_str().unwrap().to_owned();
+    let mut command = home.command(&[
+        "serve",
+        "http",
+        &dir,
+        "--listen",
+        ":0",
+        "--auth",
+        "ann",
+        "--password-env",
+        "WORD",
+        "--json",
+    ]);
+    command.env("WORD", "aye").stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(
+        &mut std::io::BufReader::new(child.stdout.take().unwrap()),
+        &mut line,
+    )
+    .unwrap();
+    let object: Value = serde_json::from_str(&line).unwrap();
+    let url = object["url"].as_str().unwrap();
+    let user = run(&["http", url, "--fail", "--user", "ann:aye"]);
+    let other = run(&["http", url, "--fail", "--user", "ann:nay"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!((user.code, other.code), (Some(0), Some(22)));
+}
+
+#[test]
+fn tls_is_spoken_with_a_certificate_of_its_own() {
+    let (_live, url) = site(&["--tls", "self"]);
+    assert!(url.starts_with("https://127.0.0.1:"), "{url}");
+    let file = format!("{url}/chart.txt");
+    assert_eq!(run(&["http", "-k", "--http2", &file]).done(), "here be dragons");
+    assert_eq!(run(&["http", "-k", "--http1.1", &file]).done(), "here be dragons");
+    let head = run(&["http", "-k", "--http2", "--print", "h", "HEAD", &file]).done();
+    assert!(head.starts_with("HTTP/2 200") && head.contains("content-length: 15"), "{head}");
+    assert_eq!(run(&["http", &file]).code, Some(60));
+}
+
+#[test]
+fn a_unix_socket_serves_too() {
+    let home = Portolan::new();
+    home.file("chart.txt", "here be dragons");
+    let root = home.home.path().to_str().unwrap().to_owned();
+    let socket = format!("{root}/site.sock");
+    let (_live, url) =
+        serve_by(home, &["serve", "http", &root, "--listen", &format!("unix:{socket}")]);
+    assert_eq!(url, format!("unix:{socket}"));
+    let run = run(&["http", "--unix-socket", &socket, "http://localhost/chart.txt"]);
+    assert_eq!(run.done(), "here be dragons");
+}
+
+#[test]
+fn a_signal_lets_requests_in_flight_come_to_their_end() {
+    let (mut live, url) = site(&["--upload"]);
+    let mut idle = connect(&url);
+    let mut busy = connect(&url);
+    write!(
+        busy,
+        "PUT /new.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+    )
+    .unwrap();
+    assert!(read_head(&mut busy).unwrap().starts_with("HTTP/1.1 100 "));
+    live.signal(Signal::TERM);
+    assert_eq!(idle.read(&mut [0]).unwrap(), 0);
+    while TcpStream::connect(url.strip_prefix("http://").unwrap()).is_ok() {}
+    busy.write_all(b"ahoy").unwrap();
+    let mut answer = String::new();
+    busy.read_to_string(&mut answer).unwrap();
+    assert_status(&answer, 201);
+    assert!(answer.to_lowercase().contains("\r\nconnection: close\r\n"), "{answer}");
+    let home = dir(&live).to_owned();
+    assert_eq!(live.end().code, Some(0));
+    assert_eq!(fs::read_to_string(home.join("new.txt")).unwrap(), "ahoy");
+}
+
+#[test]
+fn requests_go_wrong_as_told() {
+    let (_live, url) = site(&["--fault", "GET /chart.txt: reply=503 fog"]);
+    assert!(get(&format!("{url}/chart.txt")).ends_with("\r\n\r\nfog"));
+    assert_status(&get(&format!("{url}/")), 200);
+}
+
+#[test]
+fn who_may_come_is_limited() {
+    let (mut live, url) = site(&["--deny", "127.0.0.1"]);
+    assert_eq!(connect(&url).read(&mut [0]).unwrap_or(0), 0);
+    assert_eq!(live.event("refuse")["reason"], "not allowed to connect");
+    let (mut live, url) = site(&["--max-conns", "1"]);
+    let mut first = connect(&url);
+    live.event("open");
+    connect(&url);
+    assert_eq!(live.event("refuse")["reason"], "too many connections");
+    write!(first, "GET /chart.txt HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert!(read_head(&mut first).unwrap().starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn defaults_come_from_the_table_of_the_verb() {
+    let home = Portolan::with_config("[serve.http]\nhidden = true\nworkers = 2");
+    home.file(".secret", "rum");
+    let root = home.home.path().to_str().unwrap().to_owned();
+    let (_live, url) = serve_by(home, &["serve", "http", &root, "--listen", ":0"]);
+    assert!(get(&format!("{url}.secret")).ends_with("rum"));
+}
+
+/// It did not start: the exit code, and what is in the sentence and in the hint.
+#[track_caller]
+fn fails(run: &Run, code: i32, sentence: &[&str], hint: &str) {
+    assert_eq!((run.code, run.out.as_str()), (Some(code), ""), "{}", run.err);
+    let lines: Vec<_> = run.err.lines().collect();
+    let [first, second] = lines[..] else { panic!("no sentence and hint: {}", run.err) };
+    for word in sentence {
+        assert!(first.contains(word), "'{word}' is not in: {first}");
+    }
+    assert!(second.starts_with("hint: ") && second.contains(hint), "'{hint}' is not in: {second}");
+}
+
+#[test]
+fn what_keeps_it_from_starting_is_said_with_what_to_change() {
+    let http = |flags: &[&str]| run(&[&["serve", "http"], flags].concat());
+    fails(
+        &http(&["no/such"]),
+        2,
+        &["'no/such' for DIR", "no such file"],
+        "a directory that exists",
+    );
+    fails(&http(&["/dev/null"]), 2, &["'/dev/null' for DIR", "not a directory"], "that exists");
+    let hashless = http(&["--auth", "ann:plain"]);
+    fails(&hashless, 2, &["--auth ann", "hash"], "argon2");
+    assert!(!hashless.err.contains("plain"), "{}", hashless.err);
+    fails(&http(&["--auth", "ann"]), 2, &["no password for ann"], "--password-env");
+
+    let used = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = used.local_addr().unwrap().to_string();
+    fails(&http(&["--listen", &address]), 7, &["could not listen on", "in use"], "another one");
+}
+
+#[test]
+fn flags_that_make_no_sense_are_refused() {
+    let refused = |flags: &[&str], words: &[&str]| {
+        run(&[&["serve", "http"], flags].concat()).refused(words);
+    };
+    refused(&["--listen", "tcp:1"], &["--listen", "not on tcp:"]);
+    refused(&["--listen", "http://127.0.0.1:0", "--tls", "self"], &["--tls", "http:"]);
+    refused(&["--listen", "unix:/tmp/a", "--workers", "2"], &["--workers", "unix:"]);
+    refused(&["--header", "Content-Length: 1"], &["--header", "content-length"]);
+    refused(&["--header", "none"], &["--header", "NAME:VALUE"]);
+    refused(&["--upload-max", "1MB"], &["--upload"]);
+    refused(&["--once", "--workers", "2"], &["--once"]);
+    refused(&["--fault", "http: reset"], &["--fault", "names a server"]);
+    refused(&["--seed", "7"], &["--seed", "--fault"]);
+    run(&["serve", "htp"]).refused(&["htp", "serve http"]);
+}
+
+#[test]
+fn a_directory_that_one_may_not_read() {
+    use std::os::unix::fs::PermissionsExt;
+    if rustix::process::geteuid().is_root() {
+        // Root may read everything: there is nothing to be seen.
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0)).unwrap();
+    let run = run(&["serve", "http", home.path().to_str().unwrap()]);
+    assert_eq!(run.code, Some(26), "{}", run.err);
+}

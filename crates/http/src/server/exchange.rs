@@ -1,0 +1,313 @@
+//! The requests of an HTTP/1 connection (RFC 9112 section 9), one after the other.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BufMut};
+use portolan_core::{Error, Kind};
+use portolan_net::Stream;
+use tokio::io::AsyncWriteExt;
+
+use super::buffered::{Buffered, Wait};
+use super::date::write_date;
+use super::leading::leading;
+use super::recent::Lookup;
+use super::send::write_status;
+use super::turn::{After, Begun, Broken, answer};
+use super::{Visit, buffers, http2};
+use crate::file_slice::FileSlice;
+use crate::wire::{BadRequest, Fields, Head, Scan};
+
+/// How long a peer that is sent away is listened to: a connection that is closed with bytes unread
+/// is reset, and the peer would not learn why (RFC 9112 section 9.6).
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// A connection, and how far its next request was read.
+pub(super) struct Exchange<'a> {
+    visit: &'a Visit<'a>,
+    io: Buffered,
+    /// What is to be sent after that.
+    file: Option<FileSlice>,
+    scan: Scan,
+    /// Requests so far.
+    count: u64,
+}
+
+/// What a connection comes to next.
+enum Next {
+    Request(Box<Begun>),
+    Http2,
+    Refuse(BadRequest),
+    /// Nothing.
+    End,
+    Broken(Broken),
+}
+
+/// What begins in the buffer.
+enum Begin {
+    /// Less than a head.
+    Part,
+    /// A request, which was answered at once.
+    Answered,
+    Request(Box<Begun>),
+}
+
+/// What is in the buffer.
+enum Found {
+    /// Less than a request.
+    Part,
+    /// Perhaps more, when there is room for answers again.
+    Full,
+    Next(Next),
+}
+
+impl<'a> Exchange<'a> {
+    pub(super) fn new(stream: Stream, visit: &'a Visit<'a>) -> Self {
+        Self { visit, io: Buffered::new(stream), file: None, scan: Scan::default(), count: 0 }
+    }
+
+    /// Answers requests until the connection ends, or the server stops and none is under way.
+    pub(super) async fn run(
+        mut self,
+        mut stopping: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<(), Error> {
+        loop {
+            let next = poll_fn(|cx| self.poll_next(cx, stopping.as_mut())).await;
+            // Boxed, so that a connection that is idle needs no room for it.
+            let after = match next {
+                Next::Request(begun) => Box::pin(answer(&mut self.io, self.visit, *begun)).await,
+                Next::Http2 => return Box::pin(self.serve_http2()).await,
+                Next::Refuse(error) => Ok(After::Refuse(error)),
+                Next::End => Ok(After::Close { lingers: false }),
+                Next::Broken(broken) => Err(broken),
+            };
+            if !matches!(after, Ok(After::Next)) {
+                return Box::pin(self.finish(after)).await;
+            }
+        }
+    }
+
+    /// What comes next. What can be answered at once is, and what was answered is sent before more
+    /// is read.
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        stopping: Pin<&mut impl Future<Output = ()>>,
+    ) -> Poll<Next> {
+        loop {
+            let found = self.find();
+            if let Found::Next(next) = found {
+                return Poll::Ready(next);
+            }
+            match self.poll_send(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Next::Broken(error.into())),
+                Poll::Pending => {
+                    let stall = self.visit.server.limits.stall;
+                    ready!(self.io.poll_limit(cx, Wait::Peer, stall));
+                    return Poll::Ready(Next::Broken(Broken::Stalled));
+                }
+            }
+            if matches!(found, Found::Full) {
+                continue;
+            }
+            match self.io.poll_fill(cx, buffers::SIZE) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(ended) => return Poll::Ready(self.ended(ended.err())),
+                Poll::Pending => return self.poll_idle(cx, stopping),
+            }
+        }
+    }
+
+    /// Sends what is to be sent.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        if let Some(file) = &mut self.file {
+            ready!(self.io.poll_send_file(cx, file))?;
+            self.file = None;
+        }
+        self.io.poll_flush(cx)
+    }
+
+    /// Waits for the first byte of a request, or for the end of its head.
+    fn poll_idle(
+        &mut self,
+        cx: &mut Context<'_>,
+        stopping: Pin<&mut impl Future<Output = ()>>,
+    ) -> Poll<Next> {
+        let limits = &self.visit.server.limits;
+        if !self.io.input.is_empty() {
+            ready!(self.io.poll_limit(cx, Wait::Head, limits.head_time));
+            return Poll::Ready(Next::Refuse(BadRequest::TooSlow));
+        }
+        let is_stopping = stopping.poll(cx).is_ready();
+        let limit = if self.count == 0 { limits.head_time } else { limits.keep_alive };
+        if !is_stopping {
+            ready!(self.io.poll_limit(cx, Wait::Request, limit));
+        }
+        Poll::Ready(Next::End)
+    }
+
+    /// The peer has said all, or is gone. Between two requests it may.
+    fn ended(&self, error: Option<std::io::Error>) -> Next {
+        match error {
+            _ if self.io.input.is_empty() => Next::End,
+            None => Next::Broken(Broken::Cut),
+            Some(error) => Next::Broken(error.into()),
+        }
+    }
+
+    /// Looks for requests in the buffer, and answers those that can be answered at once.
+    fn find(&mut self) -> Found {
+        loop {
+            if self.io.is_full() || self.file.is_some() {
+                return Found::Full;
+            }
+            while self.io.input.starts_with(b"\r\n") {
+                self.io.input.advance(2);
+            }
+            if matches!(&self.io.input[..], [] | [b'\r']) {
+                return Found::Part;
+            }
+            if let Some(found) = self.find_http2() {
+                return found;
+            }
+            match self.begin() {
+                Ok(Begin::Part) => return Found::Part,
+                Ok(Begin::Answered) => {}
+                Ok(Begin::Request(begun)) => return Found::Next(Next::Request(begun)),
+                Err(error) => return Found::Next(Next::Refuse(error)),
+            }
+        }
+    }
+
+    /// Whether the client begins with HTTP/2, where it may.
+    fn find_http2(&self) -> Option<Found> {
+        let input = &self.io.input[..];
+        let length = input.len().min(http2::PREFACE.len());
+        // Four bytes and fewer could be the method of a request.
+        let may_be = self.count == 0 && length > 4 && self.visit.may_be_http2();
+        if !may_be || input[..length] != http2::PREFACE[..length] {
+            return None;
+        }
+        let is_whole = length == http2::PREFACE.len();
+        Some(if is_whole { Found::Next(Next::Http2) } else { Found::Part })
+    }
+
+    /// Takes a request off the buffer, once all of its head is there.
+    fn begin(&mut self) -> Result<Begin, BadRequest> {
+        let limits = &self.visit.server.limits;
+        let Buffered { stream, input, output, .. } = &mut self.io;
+        let Some(end) = self.scan.end(input, limits)? else { return Ok(Begin::Part) };
+        let mut fields = Fields::new();
+        let head = Head::parse(&input[..end], &mut fields, limits)?;
+        self.scan = Scan::default();
+        self.count += 1;
+        let may_persist =
+            head.is_persistent && limits.requests.is_none_or(|most| self.count < most);
+        let mut begin = Begin::Answered;
+        match self.visit.lookup(&head, may_persist) {
+            Some(Lookup::Answer(answer)) if answer.is_small() || stream.can_send_files() => {
+                self.file = answer.write(buffers::provide(output));
+                self.visit.log_recent(&head, answer.length());
+            }
+            lookup => {
+                let ticket = match lookup {
+                    Some(Lookup::Nothing(ticket)) => Some(ticket),
+                    _ => None,
+                };
+                let begun = Begun::new(&head, &input[..end], may_persist, ticket)?;
+                begin = Begin::Request(Box::new(begun));
+            }
+        }
+        input.advance(end);
+        self.io.is_served();
+        Ok(begin)
+    }
+
+    /// Goes on in HTTP/2.
+    async fn serve_http2(self) -> Result<(), Error> {
+        http2::serve(leading(self.io.input, self.io.stream), self.visit).await
+    }
+
+    /// Brings the connection to its end.
+    async fn finish(mut self, after: Result<After, Broken>) -> Result<(), Error> {
+        match after {
+            Ok(After::Upgrade(then)) => {
+                self.flush().await.map_err(failure)?;
+                then(leading(self.io.input, self.io.stream)).await;
+                Ok(())
+            }
+            Ok(After::Refuse(error)) => {
+                self.refuse(error);
+                self.close(true).await;
+                Err(failure(error.into()))
+            }
+            Ok(After::Close { lingers }) => {
+                self.close(lingers).await;
+                Ok(())
+            }
+            Ok(After::Next) => Ok(()),
+            Err(broken) => {
+                if !matches!(broken, Broken::Lost(_) | Broken::Stalled) {
+                    self.close(false).await;
+                }
+                Err(failure(broken))
+            }
+        }
+    }
+
+    /// Says why there is no other answer.
+    fn refuse(&mut self, error: BadRequest) {
+        let status = error.status();
+        let text = format!("{error}\n");
+        let output = self.io.output();
+        write_status(status, output);
+        let fields = "content-type: text/plain; charset=utf-8\r\nconnection: close\r\n";
+        output.put_slice(fields.as_bytes());
+        output.put_slice(format!("content-length: {}\r\n", text.len()).as_bytes());
+        write_date(output);
+        output.put_slice(format!("\r\n{text}").as_bytes());
+        self.visit.log_refusal(status, text.len() as u64);
+    }
+
+    /// Sends what is to be sent, and ends the stream. One that `lingers` is read from for a while.
+    async fn close(&mut self, lingers: bool) {
+        if self.flush().await.is_err() || self.io.stream.shutdown().await.is_err() || !lingers {
+            return;
+        }
+        let until_gone = poll_fn(|cx| {
+            loop {
+                self.io.input.clear();
+                match ready!(self.io.poll_fill(cx, buffers::SIZE)) {
+                    Ok(1..) => {}
+                    _ => return Poll::Ready(()),
+                }
+            }
+        });
+        self.visit.cx.limited(Some(FAREWELL)).until_deadline(until_gone).await;
+    }
+
+    async fn flush(&mut self) -> Result<(), Broken> {
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = self.io.poll_flush(cx) {
+                return Poll::Ready(done.map_err(Broken::from));
+            }
+            ready!(self.io.poll_limit(cx, Wait::Peer, self.visit.server.limits.stall));
+            Poll::Ready(Err(Broken::Stalled))
+        })
+        .await
+    }
+}
+
+/// The failure of a connection, for those who watch the server.
+fn failure(broken: Broken) -> Error {
+    match &broken {
+        Broken::Bad(_) => Error::new(Kind::Protocol, "could not read the request"),
+        Broken::Stalled => Error::new(Kind::Timeout, "could not finish the exchange"),
+        Broken::Lost(_) | Broken::Cut => Error::new(Kind::Lost, "could not finish the exchange"),
+        Broken::Answer(_) => Error::new(Kind::Partial, "could not finish the answer"),
+    }
+    .with_source(broken)
+}

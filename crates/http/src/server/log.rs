@@ -1,0 +1,135 @@
+//! What an access log is told.
+
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll, ready};
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, StatusCode, Version, header};
+use hyper::body::{Frame, SizeHint};
+use portolan_core::{Answered, Endpoint, Event};
+use portolan_net::{Context, now};
+
+use crate::wire::Head;
+
+/// A request, until it is answered.
+pub(super) struct Entry {
+    answered: Box<Answered>,
+    began: Instant,
+}
+
+impl Entry {
+    pub(super) fn new<B>(request: &Request<B>, peer: &Endpoint) -> Self {
+        let text = |name| request.headers().get(name).map(|value| text(value.as_bytes()));
+        Self::begin(Answered {
+            method: request.method().to_string(),
+            target: request.uri().to_string(),
+            version: name(request.version()),
+            referer: text(header::REFERER),
+            agent: text(header::USER_AGENT),
+            ..nothing(peer)
+        })
+    }
+
+    /// A request of which there is no more than its head.
+    pub(super) fn of_head(head: &Head<'_>, peer: &Endpoint) -> Self {
+        let field = |name: &str| {
+            let mut fields = head.fields();
+            fields.find(|field| field.0.eq_ignore_ascii_case(name)).map(|field| text(field.1))
+        };
+        Self::begin(Answered {
+            method: head.method.to_owned(),
+            target: head.target.to_owned(),
+            version: name(head.version),
+            referer: field("referer"),
+            agent: field("user-agent"),
+            ..nothing(peer)
+        })
+    }
+
+    /// A request that could not be read.
+    pub(super) fn unread(peer: &Endpoint) -> Self {
+        Self::begin(nothing(peer))
+    }
+
+    fn begin(answered: Answered) -> Self {
+        Self { answered: Box::new(answered), began: now() }
+    }
+
+    /// Tells the observers of the answer.
+    pub(super) fn answered(mut self, status: StatusCode, bytes: u64, cx: &Context) {
+        self.answered.status = status.as_u16();
+        self.answered.bytes = bytes;
+        self.answered.elapsed = now().saturating_duration_since(self.began);
+        cx.observe(&Event::Answered(self.answered));
+    }
+}
+
+const fn name(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_11 => "1.1",
+        _ => "2",
+    }
+}
+
+fn text(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).into_owned()
+}
+
+/// What is known when nothing was read.
+fn nothing(peer: &Endpoint) -> Answered {
+    Answered {
+        peer: peer.clone(),
+        method: String::new(),
+        target: String::new(),
+        version: "1.1",
+        status: 0,
+        bytes: 0,
+        elapsed: Duration::ZERO,
+        referer: None,
+        agent: None,
+    }
+}
+
+/// A body that is logged when it has been sent, or is given up.
+pub(super) struct Logged {
+    pub(super) body: Body,
+    pub(super) entry: Option<Entry>,
+    pub(super) status: StatusCode,
+    pub(super) sent: u64,
+    pub(super) cx: Context,
+}
+
+impl hyper::body::Body for Logged {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame {
+            self.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Logged {
+    fn drop(&mut self) {
+        if let Some(entry) = self.entry.take() {
+            entry.answered(self.status, self.sent, &self.cx);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Answers that are given again for a moment: the fast lane for files.
+//!
+//! To serve a file takes an open, a stat, the choice of its form and the rendering of a head. Who
+//! asks for the same within a moment gets the same answer, head and descriptor, without any of that,
+//! and small files without even a read. The moment is so short that nobody sees an old file.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::response::Parts;
+use http::{StatusCode, Version};
+use portolan_net::now;
+
+use super::date::write_date;
+use super::send::Plan;
+use crate::file_slice::FileSlice;
+use crate::wire::{Framing, Head};
+
+/// For how long an answer is given again.
+const MOMENT: Duration = Duration::from_millis(20);
+/// How many answers are kept.
+const MOST: usize = 1024;
+/// The longest target, with what codings are accepted, that is worth it.
+const KEY_MAX: usize = 512;
+/// Up to this size a file is kept in memory.
+const SMALL: u64 = 16 * 1024;
+
+/// Marks a response, among its extensions: until the file changes, it holds for every GET of the
+/// same target with the same `Accept-Encoding`, without conditions, ranges or a login.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Repeatable;
+
+/// The answers of the last moment.
+#[derive(Debug, Default)]
+pub(super) struct Recent(Mutex<Answers>);
+
+#[derive(Debug, Default)]
+struct Answers {
+    kept: HashMap<Key, Kept>,
+    /// How often all were forgotten.
+    forgotten: u64,
+}
+
+/// What an answer depends on.
+type Key = Box<[u8]>;
+
+#[derive(Debug)]
+struct Kept {
+    answer: Arc<RecentAnswer>,
+    until: Instant,
+    /// Whether it is old, and somebody was sent for a new one.
+    is_due: bool,
+}
+
+/// What there is for a request.
+pub(super) enum Lookup {
+    /// An answer of a moment ago.
+    Answer(Arc<RecentAnswer>),
+    /// Nothing; what the routes answer may be [kept](Recent::keep).
+    Nothing(Ticket),
+}
+
+/// Lets an answer be kept, if nothing was changed since.
+pub(super) struct Ticket {
+    key: Key,
+    forgotten: u64,
+}
+
+/// An answer that was given.
+#[derive(Debug)]
+pub(super) struct RecentAnswer {
+    /// Its head without a date and the empty line.
+    head: Bytes,
+    body: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    Small(Bytes),
+    File(FileSlice),
+}
+
+/// The key of a request, in place.
+pub(super) struct KeyBuffer {
+    bytes: [u8; KEY_MAX],
+    length: usize,
+}
+
+impl KeyBuffer {
+    /// The key of a request that may be given an answer of others.
+    pub(super) fn of(head: &Head<'_>) -> Option<Self> {
+        let is_plain = head.method == "GET"
+            && head.version == Version::HTTP_11
+            && head.is_persistent
+            && head.framing == Framing::Length(0);
+        let mut codings = &b""[..];
+        for (name, value) in head.fields().filter(|_| is_plain) {
+            match name.as_bytes() {
+                [b'i' | b'I', b'f' | b'F', b'-', ..] => return None,
+                _ if name.eq_ignore_ascii_case("range") => return None,
+                _ if name.eq_ignore_ascii_case("authorization") => return None,
+                _ if name.eq_ignore_ascii_case("upgrade") => return None,
+                _ if !name.eq_ignore_ascii_case("accept-encoding") => {}
+                _ if codings.is_empty() => codings = value,
+                _ => return None,
+            }
+        }
+        let (target, length) = (head.target.as_bytes(), head.target.len() + 1 + codings.len());
+        if !is_plain || length > KEY_MAX {
+            return None;
+        }
+        let mut bytes = [0; KEY_MAX];
+        bytes[..target.len()].copy_from_slice(target);
+        // Neither has a line break within.
+        bytes[target.len()] = b'\n';
+        bytes[target.len() + 1..length].copy_from_slice(codings);
+        Some(Self { bytes, length })
+    }
+}
+
+impl Recent {
+    /// The answer to the same request a moment ago.
+    pub(super) fn find(&self, key: &KeyBuffer) -> Lookup {
+        let key = &key.bytes[..key.length];
+        let mut answers = self.lock();
+        if let Some(kept) = answers.kept.get_mut(key) {
+            let now = now();
+            if kept.until > now {
+                return Lookup::Answer(kept.answer.clone());
+            }
+            if kept.is_due {
+                answers.kept.remove(key);
+            } else {
+                // This request renews it. Until then, or for one moment more, the others need not.
+                kept.is_due = true;
+                kept.until = now + MOMENT;
+            }
+        }
+        Lookup::Nothing(Ticket { key: key.into(), forgotten: answers.forgotten })
+    }
+
+    /// Keeps an answer for a moment, where it is fit for that.
+    pub(super) fn keep(&self, ticket: Ticket, plan: &Plan, response: &Parts, slice: &FileSlice) {
+        let is_fit =
+            response.status == StatusCode::OK && response.extensions.get::<Repeatable>().is_some();
+        let body = match slice.length() {
+            _ if !is_fit => None,
+            0..=SMALL => slice.read_whole().map(Content::Small),
+            _ => Some(Content::File(slice.clone())),
+        };
+        let Some(body) = body else { return };
+        let mut head = BytesMut::with_capacity(512);
+        plan.write_lasting(response, &mut head);
+        let answer = Arc::new(RecentAnswer { head: head.freeze(), body });
+        let now = now();
+        let mut answers = self.lock();
+        if answers.forgotten != ticket.forgotten {
+            return;
+        }
+        if answers.kept.len() >= MOST {
+            answers.kept.retain(|_, kept| kept.until > now);
+        }
+        if answers.kept.len() < MOST {
+            answers.kept.insert(ticket.key, Kept { answer, until: now + MOMENT, is_due: false });
+        }
+    }
+
+    /// Forgets all answers: something may have changed.
+    pub(super) fn forget(&self) {
+        let mut answers = self.lock();
+        answers.kept.clear();
+        answers.forgotten += 1;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Answers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RecentAnswer {
+    /// How many bytes its body has.
+    pub(super) fn length(&self) -> u64 {
+        match &self.body {
+            Content::Small(bytes) => bytes.len() as u64,
+            Content::File(slice) => slice.length(),
+        }
+    }
+
+    /// Whether it is small.
+    pub(super) const fn is_small(&self) -> bool {
+        matches!(self.body, Content::Small(_))
+    }
+
+    /// Writes the head, and a body that is small; gives the file that is to follow where it is not.
+    pub(super) fn write(&self, output: &mut BytesMut) -> Option<FileSlice> {
+        output.reserve(self.head.len() + 64);
+        output.extend_from_slice(&self.head);
+        write_date(output);
+        output.extend_from_slice(b"\r\n");
+        match &self.body {
+            Content::Small(bytes) => {
+                output.extend_from_slice(bytes);
+                None
+            }
+            Content::File(slice) => Some(slice.clone()),
+        }
+    }
+}
