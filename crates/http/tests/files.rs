@@ -19,7 +19,7 @@ use http::header::{
     CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE,
     IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, LOCATION, ORIGIN, RANGE, VARY, WWW_AUTHENTICATE,
 };
-use portolan_http::{Account, Files};
+use portolan_http::{Account, Files, Protocol, Upload};
 use serde_json::{Value, json};
 use served::Served;
 use tokio::io::AsyncReadExt;
@@ -31,6 +31,10 @@ const ACCOUNT: &str =
 
 fn plain(files: Files) -> Files {
     files
+}
+
+fn uploads(files: Files) -> Files {
+    files.with_upload(Upload::default())
 }
 
 #[tokio::test]
@@ -414,4 +418,36 @@ fn a_directory_that_is_none_is_refused() {
     let words = "could not open the directory /dev/null/x: not a directory";
     assert_eq!(format!("{error:#}"), words);
     assert!(Files::new("/dev/null").is_err());
+}
+
+#[tokio::test]
+async fn http2_gets_the_same() {
+    let long = "ahoy sailor! ".repeat(50_000);
+    let served = Served::new(&[("a.txt", &long), ("b.js", "b"), ("b.js.gz", "gz")], uploads).await;
+    let tag = served.get("/a.txt", &[]).await.field(ETAG).to_owned();
+    for (method, path, fields) in [
+        (Method::GET, "/a.txt", &[][..]),
+        (Method::HEAD, "/a.txt", &[]),
+        (Method::GET, "/a.txt", &[(RANGE, "bytes=100000-300000")]),
+        (Method::GET, "/a.txt", &[(RANGE, "bytes=900000-")]),
+        (Method::GET, "/a.txt", &[(IF_NONE_MATCH, tag.as_str())]),
+        (Method::GET, "/a.txt", &[(ACCEPT_ENCODING, "gzip")]),
+        (Method::GET, "/b.js", &[(ACCEPT_ENCODING, "gzip")]),
+        (Method::GET, "/", &[(ACCEPT, BROWSER)]),
+        (Method::GET, "/../secret", &[]),
+        (Method::DELETE, "/a.txt", &[]),
+    ] {
+        let first = served.send_as(Protocol::Http1, method.clone(), path, fields, "").await;
+        let second = served.send_as(Protocol::Http2, method.clone(), path, fields, "").await;
+        let shown = format!("{method} {path} {fields:?}");
+        assert_eq!((first.status, &first.body), (second.status, &second.body), "{shown}");
+        let mut names = vec![CONTENT_TYPE, CONTENT_RANGE, CONTENT_ENCODING, ETAG, VARY];
+        // What is said of the body of a 304 means nothing.
+        names.extend((first.status != 304).then_some(CONTENT_LENGTH));
+        for name in names {
+            assert_eq!(first.field(name.clone()), second.field(name), "{shown}");
+        }
+    }
+    let got = served.send_as(Protocol::Http2, Method::PUT, "/new", &[], long.clone()).await;
+    assert_eq!((got.status.as_u16(), served.read("new")), (201, Some(long)));
 }

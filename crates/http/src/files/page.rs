@@ -216,3 +216,30 @@ fn escape(text: &str) -> String {
     }
     escaped
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_seen_is_shown() {
+        assert_eq!(escape("<a href='x'>&\""), "&lt;a href=&#39;x&#39;&gt;&amp;&quot;");
+        assert_eq!(
+            escape("gpj.\u{202e}exe\0\n\u{200b}é"),
+            "gpj.\u{fffd}exe\u{fffd}\u{fffd}\u{fffd}é"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_becomes_markup(name in "(<|>|\"|'|&|\\PC|\\pC){0,30}") {
+            let escaped = escape(&name);
+            prop_assert!(!escaped.contains(['<', '>', '"', '\'']));
+            let entities = ["amp;", "lt;", "gt;", "quot;", "#39;"];
+            let is_entity = |rest: &str| entities.iter().any(|entity| rest.starts_with(entity));
+            prop_assert!(escaped.split('&').skip(1).all(is_entity));
+        }
+    }
+}
