@@ -11,7 +11,6 @@ use std::os::unix::fs::symlink;
 use std::time::{Duration, SystemTime};
 
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZstdDecoder};
-use http::Method;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_HEADERS,
     ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_HEADERS,
@@ -19,7 +18,8 @@ use http::header::{
     CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE,
     IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, LOCATION, ORIGIN, RANGE, VARY, WWW_AUTHENTICATE,
 };
-use portolan_http::{Account, Files, Protocol, Upload};
+use http::{Method, Request};
+use portolan_http::{Account, Body, Files, Protocol, Upload};
 use serde_json::{Value, json};
 use served::Served;
 use tokio::io::AsyncReadExt;
@@ -288,6 +288,32 @@ async fn text_is_compressed_while_it_is_sent() {
     }
     let head = served.send(Method::HEAD, "/a.txt", &all, "").await;
     assert_eq!((head.field(CONTENT_ENCODING), head.field(CONTENT_LENGTH)), ("gzip", ""));
+}
+
+#[tokio::test]
+async fn so_many_are_compressed_at_once_and_no_more() {
+    let served = Served::new(&[("d/x", "")], |files| files.with_encoders(1)).await;
+    // More than fits between two who do not read; and nothing that shrinks much.
+    let noise = std::iter::successors(Some(1_u32), |n| {
+        let n = n ^ n << 13;
+        let n = n ^ n >> 17;
+        Some(n ^ n << 5)
+    });
+    let noise = noise.take(20_000_000).map(|n| b' ' + (n % 94) as u8);
+    served.write("a.txt", noise.collect::<Vec<_>>());
+    let gzip = [(ACCEPT_ENCODING, "gzip")];
+    let head = async |path| served.send(Method::HEAD, path, &gzip, "").await;
+    let cx = support::context();
+    let mut slow = support::client(&served.url).await;
+    let request = Request::get("/a.txt").header(ACCEPT_ENCODING, "gzip").body(Body::default());
+    let answer = slow.send(request.unwrap(), &cx).await.unwrap();
+    assert_eq!(answer.headers()[CONTENT_ENCODING], "gzip");
+    for path in ["/a.txt", "/d/"] {
+        let got = head(path).await;
+        assert_eq!((got.status.as_u16(), got.field(CONTENT_ENCODING)), (200, ""), "{path}");
+    }
+    drop((answer, slow));
+    while head("/a.txt").await.field(CONTENT_ENCODING) != "gzip" {}
 }
 
 #[tokio::test]

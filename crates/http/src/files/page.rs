@@ -11,7 +11,8 @@ use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
 use portolan_core::units::show_size;
 
-use super::encodings;
+use super::Settings;
+use super::encodings::compressed;
 use super::listing::{Column, Entry, Listing, Order};
 use super::path::reference;
 use crate::disposition::is_invisible;
@@ -34,7 +35,8 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 });
 
 /// The page of a directory.
-pub(super) fn listing(listing: &Listing, takes_uploads: bool, asked: &HeaderMap) -> Response {
+pub(super) fn listing(listing: &Listing, asked: &HeaderMap, settings: &Settings) -> Response {
+    let takes_uploads = settings.upload.is_some();
     let mut page = String::with_capacity(8192 + 400 * listing.entries.len());
     let title = format!("Index of {}", shown_path(listing));
     let (head, crumbs, summary) = (head(&title), breadcrumb(listing), summary(listing));
@@ -51,7 +53,7 @@ pub(super) fn listing(listing: &Listing, takes_uploads: bool, asked: &HeaderMap)
     if takes_uploads {
         let _ = write!(page, "<script>{SCRIPT}</script>");
     }
-    let mut response = encodings::compressed(page, asked);
+    let mut response = compressed(page, asked, &settings.encoders);
     dress(response.headers_mut());
     response
 }
