@@ -66,6 +66,15 @@ impl Server {
         Ok(started.elapsed())
     }
 
+    /// The processes that it has started: workers, which would outlive it when it is killed
+    /// (proc(5), `children`).
+    fn children(&self) -> Vec<Pid> {
+        let pid = self.pid();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.unwrap_or_default();
+        children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
+    }
+
     /// The process.
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()
@@ -74,6 +83,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        for worker in self.children() {
+            let _ = kill_process(worker, Signal::KILL);
+        }
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -111,6 +123,21 @@ mod tests {
         let socket = std::net::TcpListener::bind(free).unwrap();
         assert!(is_listening(free.port()).unwrap());
         drop(socket);
+    }
+
+    #[test]
+    fn workers_end_with_their_server() {
+        let process = Command::new("sh").args(["-c", "sleep 100 & wait"]).spawn().unwrap();
+        let server = Server { process, address: free_address().unwrap() };
+        let worker = loop {
+            if let [worker] = server.children()[..] {
+                break worker;
+            }
+        };
+        drop(server);
+        let stat = || std::fs::read_to_string(format!("/proc/{}/stat", worker.as_raw_nonzero()));
+        // Whoever inherits it takes it away.
+        while stat().is_ok_and(|stat| !stat.contains(") Z ")) {}
     }
 
     #[test]

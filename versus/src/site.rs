@@ -170,7 +170,7 @@ fn caddy(root: &Path, address: &str, with_tls: bool) -> String {
     };
     format!(
         "{{\n admin off\n auto_https off\n}}\n\
-         {scheme}://{address} {{\n root * {at}\n file_server\n {tls}\n}}\n"
+         {scheme}://{address} {{\n bind 127.0.0.1\n root * {at}\n file_server\n {tls}\n}}\n"
     )
 }
 

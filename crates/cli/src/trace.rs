@@ -9,6 +9,7 @@ use portolan::{Direction, Endpoint, Event, Phase, Timings, Url};
 
 use crate::console::Console;
 use crate::show::error::sentence;
+use crate::show::frame::words;
 
 /// An observer that writes what it sees to stderr.
 #[derive(Debug)]
@@ -44,15 +45,21 @@ impl Trace {
             }),
             Event::Finished(phase, failure) => Some(finished(&timings, *phase, failure.as_deref())),
             Event::Line(direction, line) if self.console.verbosity() > 1 => {
-                let mark = match direction {
-                    Direction::Sent => '>',
-                    Direction::Received => '<',
-                };
-                Some(format!("{mark} {line}"))
+                Some(format!("{} {line}", mark(*direction)))
+            }
+            Event::Frame(direction, frame) if self.console.verbosity() > 1 => {
+                Some(format!("{} {}", mark(*direction), words(frame)))
             }
             Event::Retrying(pause) => Some(format!("* trying again in {}", show_duration(*pause))),
             _ => None,
         }
+    }
+}
+
+const fn mark(direction: Direction) -> char {
+    match direction {
+        Direction::Sent => '>',
+        Direction::Received => '<',
     }
 }
 
@@ -61,6 +68,10 @@ impl Observer for Trace {
         if let Some(line) = self.line(at, event) {
             self.console.trace(&format!("{}{line}", self.prefix));
         }
+    }
+
+    fn reads_lines(&self) -> bool {
+        self.console.verbosity() > 1
     }
 }
 

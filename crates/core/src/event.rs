@@ -25,6 +25,8 @@ pub enum Event {
     Finished(Phase, Option<String>),
     /// A line of the protocol passed.
     Line(Direction, String),
+    /// A message passed, or a frame that says something about the connection.
+    Frame(Direction, Frame),
     /// The operation failed and begins anew after this pause.
     Retrying(Duration),
     /// A server's listener could not accept for the moment.
@@ -111,6 +113,15 @@ pub enum Direction {
     Sent,
     /// From the peer to us.
     Received,
+}
+
+/// A message of a protocol that has such, or a frame that says something about the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// What it is, in the protocol's own word: `text`, `ping`.
+    pub kind: &'static str,
+    /// What is in it.
+    pub payload: Vec<u8>,
 }
 
 /// One attempt to connect to one address. The ones that failed are kept too.

@@ -33,7 +33,7 @@ pub use backoff::Backoff;
 pub use deadline::{Deadline, Timeouts};
 pub use endpoint::{Endpoint, Host, HostError, Transport};
 pub use error::{Blame, Error, Kind};
-pub use event::{Answered, Attempt, Direction, Event, Failure, Refusal, Value};
+pub use event::{Answered, Attempt, Direction, Event, Failure, Frame, Refusal, Value};
 pub use phase::Phase;
 pub use scheme::Scheme;
 pub use timings::{Span, Timings};

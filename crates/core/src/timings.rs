@@ -82,6 +82,7 @@ impl Timings {
                 self.retries += 1;
             }
             Event::Line(..)
+            | Event::Frame(..)
             | Event::AcceptFailed(_)
             | Event::Answered(_)
             | Event::Opened { .. }

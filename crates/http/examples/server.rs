@@ -2,11 +2,12 @@
 //!
 //! With `cargo run --release` it is what nginx with one worker is to be compared with.
 
+#![expect(clippy::print_stdout, reason = "an example tells where it listens")]
+
 use std::error::Error;
 
 use portolan_http::{Files, Server};
 use portolan_net::Listener;
-use tokio::io::AsyncWriteExt;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -14,8 +15,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let directory = arguments.next().unwrap_or_else(|| ".".to_owned());
     let url = arguments.next().unwrap_or_else(|| "http://127.0.0.1:0".to_owned());
     let listener = Listener::bind(&url.parse()?).await?;
-    let listening = format!("listening on {}\n", listener.local_url());
-    tokio::io::stdout().write_all(listening.as_bytes()).await?;
+    println!("listening on {}", listener.local_url());
     let interrupted = async { drop(tokio::signal::ctrl_c().await) };
     Server::files(Files::new(directory)?).serve(listener, interrupted).await;
     Ok(())

@@ -120,7 +120,10 @@ impl Handler for Server {
                 return Box::pin(http2::serve(stream, &visit)).await;
             }
             let stopping = pin!(visit.cx.stopping());
-            Exchange::new(stream, &visit).run(stopping).await
+            let mut exchange = Exchange::new(stream, &visit);
+            let end = exchange.run(stopping).await;
+            // Boxed, so that a connection that is idle needs no room for it.
+            Box::pin(exchange.finish(end)).await
         }
     }
 }

@@ -118,13 +118,14 @@ async fn attend(
     told: Option<oneshot::Sender<()>>,
 ) {
     let cx = cx.of_connection(incoming.peer());
-    // Boxed, like what came in, so that all that is held later is the handler's own future.
+    // Boxed, like what came in and the handler's own future, which is all that is held later: moved
+    // about, it would be held twice.
     let begin = Box::pin(async {
         let (visit, established) = establish(*incoming, &cx).await?;
         if let (Some(told), Ok(_)) = (told, &established) {
             let _ = told.send(());
         }
-        let handle = |connection| handler.handle(connection, cx.clone());
+        let handle = |connection| Box::pin(handler.handle(connection, cx.clone()));
         Some((visit, established.map(|connection| connection.map(handle))))
     });
     let Some((mut visit, begun)) = begin.await else { return };

@@ -14,9 +14,9 @@
 //! ```
 
 pub use portolan_core::{
-    Answered, Attempt, Backoff, Blame, Deadline, Direction, Endpoint, Error, Event, Failure, Host,
-    HostError, Kind, Phase, Refusal, Scheme, Span, Timeouts, Timings, Transport, Url, UrlError,
-    Value, redact, units,
+    Answered, Attempt, Backoff, Blame, Deadline, Direction, Endpoint, Error, Event, Failure, Frame,
+    Host, HostError, Kind, Phase, Refusal, Scheme, Span, Timeouts, Timings, Transport, Url,
+    UrlError, Value, redact, units,
 };
 pub use portolan_http as http;
 pub use portolan_lab as lab;
@@ -24,6 +24,7 @@ pub use portolan_net as net;
 pub use portolan_probe as probe;
 pub use portolan_relay as relay;
 pub use portolan_transfer as transfer;
+pub use portolan_ws as ws;
 
 /// The same for programs without a runtime.
 pub mod blocking {

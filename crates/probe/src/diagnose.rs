@@ -107,6 +107,7 @@ async fn other_scheme(error: &Error, url: &Url, dialer: &Dialer) -> Option<Url> 
     };
     let scheme = match url.scheme() {
         Scheme::Https if is_clear => Scheme::Http,
+        Scheme::Wss if is_clear => Scheme::Ws,
         Scheme::Tls if is_clear => Scheme::Tcp,
         Scheme::Http if is_tls => Scheme::Https,
         _ => return None,

@@ -1,18 +1,16 @@
 //! A crowd: what one peer sends goes to all the others.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portolan_core::{Error, Kind};
 use portolan_net::Context;
+use portolan_ws::Message;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::End;
 
-/// The most that is read from a peer at once; a datagram of any size fits.
-const CHUNK: usize = 64 * 1024;
 /// How many bytes may wait for a peer.
 const WAITING: usize = 4 * 1024 * 1024;
 /// What each message that waits takes besides its bytes.
@@ -35,7 +33,7 @@ struct Crowd {
 /// What waits for a peer.
 #[derive(Debug)]
 struct Inbox {
-    sender: mpsc::UnboundedSender<Arc<[u8]>>,
+    sender: mpsc::UnboundedSender<Message>,
     /// How many bytes.
     waiting: Arc<AtomicUsize>,
     /// Tells the peer, when this is dropped, that it is let go.
@@ -44,10 +42,10 @@ struct Inbox {
 
 impl Inbox {
     /// Puts it in, unless too much waits already.
-    fn takes(&self, bytes: &Arc<[u8]>) -> bool {
-        let size = bytes.len() + EACH;
+    fn takes(&self, message: &Message) -> bool {
+        let size = message.as_bytes().len() + EACH;
         let waiting = self.waiting.fetch_add(size, Ordering::Relaxed);
-        waiting + size <= WAITING && self.sender.send(bytes.clone()).is_ok()
+        waiting + size <= WAITING && self.sender.send(message.clone()).is_ok()
     }
 }
 
@@ -64,41 +62,44 @@ impl Broadcast {
     /// # Errors
     /// [`Kind::Lost`] where the peer breaks off, or is let go because it is too slow;
     /// [`Kind::Timeout`] where nothing passed for the context's idle limit.
-    pub async fn take(&self, mut peer: End, cx: &Context) -> Result<(), Error> {
+    pub async fn take(&self, peer: End, cx: &Context) -> Result<(), Error> {
+        let (mut incoming, mut outgoing) = peer.split();
         let mut seat = self.seat();
-        let mut buffer = vec![0; CHUNK];
         loop {
             let next = async {
                 tokio::select! {
-                    received = peer.receive(&mut buffer) => Next::Received(received),
-                    waiting = seat.inbox.recv() => Next::Waiting(waiting),
+                    received = incoming.receive() => received.map(Next::Received),
+                    waiting = seat.inbox.recv() => Ok(Next::Waiting(waiting)),
                 }
             };
-            let next = within_idle(cx, cx.until_stopping(next)).await?;
-            match next.unwrap_or(Next::Received(Ok(None))) {
-                Next::Received(received) => match received.map_err(lost)? {
-                    Some(count) => self.pass_on(seat.number, &buffer[..count]),
-                    None => break,
-                },
-                Next::Waiting(Some(bytes)) => {
+            let next = within_idle(cx, cx.until_stopping(next)).await?.transpose()?;
+            match next.unwrap_or(Next::Received(None)) {
+                Next::Received(Some(message)) => self.pass_on(seat.number, &message),
+                Next::Received(None) => break,
+                Next::Waiting(Some(message)) => {
+                    let size = message.as_bytes().len();
                     let sent = async {
                         tokio::select! {
                             biased;
-                            sent = peer.send(&bytes) => sent,
-                            _ = &mut seat.let_go => Err(io::Error::other(TooSlow)),
+                            sent = outgoing.send(message) => sent,
+                            _ = &mut seat.let_go => Err(too_slow()),
                         }
                     };
-                    within_idle(cx, sent).await?.map_err(lost)?;
-                    seat.is_sent(&bytes);
+                    within_idle(cx, sent).await??;
+                    seat.is_sent(size);
                 }
-                Next::Waiting(None) => return Err(lost(io::Error::other(TooSlow))),
+                Next::Waiting(None) => return Err(too_slow()),
             }
         }
         seat.inbox.close();
-        while let Some(bytes) = seat.inbox.recv().await {
-            within_idle(cx, peer.send(&bytes)).await?.map_err(lost)?;
+        if outgoing.is_websocket() {
+            // One that was closed takes nothing more.
+            return Ok(());
         }
-        peer.shutdown().await.map_err(lost)
+        while let Some(message) = seat.inbox.recv().await {
+            within_idle(cx, outgoing.send(message)).await??;
+        }
+        outgoing.shutdown().await
     }
 
     fn seat(&self) -> Seat<'_> {
@@ -113,9 +114,8 @@ impl Broadcast {
         Seat { broadcast: self, number, inbox, waiting, let_go }
     }
 
-    fn pass_on(&self, from: u64, bytes: &[u8]) {
-        let bytes: Arc<[u8]> = bytes.into();
-        self.crowd().inboxes.retain(|number, inbox| *number == from || inbox.takes(&bytes));
+    fn pass_on(&self, from: u64, message: &Message) {
+        self.crowd().inboxes.retain(|number, inbox| *number == from || inbox.takes(message));
     }
 
     fn crowd(&self) -> MutexGuard<'_, Crowd> {
@@ -125,23 +125,23 @@ impl Broadcast {
 
 /// What happens next to a peer.
 enum Next {
-    Received(io::Result<Option<usize>>),
+    Received(Option<Message>),
     /// Something waits for it; `None` where it was let go.
-    Waiting(Option<Arc<[u8]>>),
+    Waiting(Option<Message>),
 }
 
 /// A peer's place in the crowd, which it leaves when this is dropped.
 struct Seat<'a> {
     broadcast: &'a Broadcast,
     number: u64,
-    inbox: mpsc::UnboundedReceiver<Arc<[u8]>>,
+    inbox: mpsc::UnboundedReceiver<Message>,
     waiting: Arc<AtomicUsize>,
     let_go: oneshot::Receiver<()>,
 }
 
 impl Seat<'_> {
-    fn is_sent(&self, bytes: &[u8]) {
-        self.waiting.fetch_sub(bytes.len() + EACH, Ordering::Relaxed);
+    fn is_sent(&self, size: usize) {
+        self.waiting.fetch_sub(size + EACH, Ordering::Relaxed);
     }
 }
 
@@ -162,8 +162,8 @@ async fn within_idle<T>(cx: &Context, future: impl Future<Output = T>) -> Result
     cx.limited(cx.timeouts().idle).until_deadline(future).await.ok_or_else(idle)
 }
 
-fn lost(cause: io::Error) -> Error {
-    Error::new(Kind::Lost, "the peer was lost").with_source(cause)
+fn too_slow() -> Error {
+    Error::new(Kind::Lost, "the peer was lost").with_source(TooSlow)
 }
 
 #[cfg(test)]

@@ -1,15 +1,18 @@
 //! Joining two ends.
 
-use std::io;
-use std::time::Duration;
+use std::future::pending;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use portolan_core::{Error, Kind};
-use portolan_net::{Carried, Context, Datagram, Join, Pace, Stream, join, now};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use portolan_net::{Carried, Context, Join, Pace, Until, join, now};
+use portolan_ws::{Close, CloseCode, Message, Text};
+use tokio::sync::Notify;
 
-use crate::framing::Cutter;
+use crate::framing::{Cutter, Unfit};
+use crate::halves::{Incoming, Outgoing};
 use crate::talk::unfit;
-use crate::{End, Framing, Messages};
+use crate::{End, Framing};
 
 /// How long an end that cannot say that it is done may say nothing, where the context sets no
 /// idle limit: as NAT routers keep UDP (RFC 4787 section 4.3 asks for two minutes at least where
@@ -31,181 +34,244 @@ pub struct Carry {
 }
 
 impl Carry {
-    /// Carries what comes in at one end to the other, both ways: for two streams until both have
-    /// said all, else until nothing has passed for the context's idle limit (60 s where it has
-    /// none), or for 2 s (or that limit) once a stream has said all.
+    /// Carries what comes in at one end to the other, both ways. Two streams are joined until
+    /// both have said all. Messages are carried until their peer has closed, where it can, and
+    /// datagrams until nothing has passed for the context's idle limit (60 s where it has none).
+    /// When a stream has said all to an end of messages, an answer is awaited for 2 s (or that
+    /// limit), unless [`Until`] says that nobody would hear it; then a WebSocket is closed.
     ///
     /// # Errors
-    /// [`Kind::Lost`] where an end breaks, [`Kind::Timeout`] where two streams are idle for too
-    /// long, [`Kind::Connect`] where a datagram's port is closed, [`Kind::Usage`] for a line that
-    /// does not fit a message.
+    /// [`Kind::Lost`] where an end breaks, or closes a WebSocket with
+    /// another code than 1000 or 1001; [`Kind::Timeout`] where two
+    /// streams, or a WebSocket's peer, are idle for too long;
+    /// [`Kind::Connect`] where a datagram's port is closed;
+    /// [`Kind::Usage`] for bytes that are not messages.
     pub async fn join(&self, near: End, far: End, cx: &Context) -> Result<Carried, Error> {
         match (near, far) {
             (End::Stream(near), End::Stream(far)) => join(near, far, self.join, cx).await,
             // Boxed, so that two streams do not hold the room that messages take.
-            (End::Stream(near), End::Messages(far)) => Box::pin(self.frame(near, far, cx)).await,
-            (End::Messages(near), End::Stream(far)) => {
-                let Carried { there, back } = Box::pin(self.frame(far, near, cx)).await?;
-                Ok(Carried { there: back, back: there })
-            }
-            (End::Messages(near), End::Messages(far)) => {
-                Box::pin(self.exchange(near, far, cx)).await
-            }
+            (near, far) => Box::pin(self.exchange(near, far, cx)).await,
         }
     }
 
-    /// Between bytes and messages.
-    async fn frame(
-        &self,
-        mut bytes: Stream,
-        mut messages: Messages,
-        cx: &Context,
-    ) -> Result<Carried, Error> {
-        let mut carried = Carried::default();
-        let (mut there, mut back) = (self.way(), self.way());
-        let mut cutter = Cutter::new(self.framing, Datagram::MAX);
-        let (mut piece, mut message) = (vec![0; Datagram::MAX], vec![0; Datagram::MAX]);
-        let mut is_over = false;
-        loop {
-            let quiet = if is_over { LAST_ANSWER } else { QUIET };
-            let limit = cx.timeouts().idle.unwrap_or(quiet) + there.pause().max(back.pause());
-            let next = async {
-                tokio::select! {
-                    read = there.when_allowed(bytes.read(&mut piece)), if !is_over => {
-                        Next::Near(read.map(Some))
-                    }
-                    received = back.when_allowed(messages.receive(&mut message)) => {
-                        Next::Far(received)
-                    }
-                }
-            };
-            match cx.limited(Some(limit)).until_deadline(cx.until_stopping(next)).await.flatten() {
-                Some(Next::Near(read)) => {
-                    let count = read.map_err(lost)?.unwrap_or_default();
-                    let mut whole = cutter.cut(&piece[..count]).map_err(unfit)?;
-                    is_over = count == 0;
-                    if is_over {
-                        whole.extend(cutter.finish());
-                    }
-                    for message in whole {
-                        messages.send(&message).await.map_err(|cause| refused(&messages, cause))?;
-                        carried.there += message.len() as u64;
-                    }
-                    there.spend(count);
-                }
-                Some(Next::Far(received)) => {
-                    let received = received.map_err(|cause| refused(&messages, cause))?;
-                    let Some(count) = received else { break };
-                    carried.back += count as u64;
-                    let mut line = message[..count].to_vec();
-                    cutter.paste(&mut line);
-                    bytes.write_all(&line).await.map_err(lost)?;
-                    bytes.flush().await.map_err(lost)?;
-                    back.spend(count);
-                }
-                None => break,
+    /// Where one end, or both, have messages.
+    async fn exchange(&self, near: End, far: End, cx: &Context) -> Result<Carried, Error> {
+        let (near, far) = (near.split(), far.split());
+        let has_websocket = near.1.is_websocket() || far.1.is_websocket();
+        let quiet = Quiet::new(cx, if has_websocket { None } else { Some(QUIET) });
+        let mut there = Way::new(self, near.0, far.1, self.join.until == Until::Near);
+        let mut back = Way::new(self, far.0, near.1, self.join.until == Until::Far);
+        let stopping = async {
+            match has_websocket {
+                // Its close frame says so, and its end is the end.
+                true => pending().await,
+                false => cx.stopping().await,
             }
-        }
-        bytes.shutdown().await.map_err(lost)?;
-        Ok(carried)
-    }
-
-    /// Between messages and messages: each is passed on as it is.
-    async fn exchange(
-        &self,
-        mut near: Messages,
-        mut far: Messages,
-        cx: &Context,
-    ) -> Result<Carried, Error> {
-        let mut carried = Carried::default();
-        let (mut there, mut back) = (self.way(), self.way());
-        let (mut question, mut answer) = (vec![0; Datagram::MAX], vec![0; Datagram::MAX]);
-        loop {
-            let limit = cx.timeouts().idle.unwrap_or(QUIET) + there.pause().max(back.pause());
-            let next = async {
-                tokio::select! {
-                    received = there.when_allowed(near.receive(&mut question)) => {
-                        Next::Near(received)
-                    }
-                    received = back.when_allowed(far.receive(&mut answer)) => Next::Far(received),
-                }
-            };
-            match cx.limited(Some(limit)).until_deadline(cx.until_stopping(next)).await.flatten() {
-                Some(Next::Near(received)) => {
-                    let Some(count) = received.map_err(|cause| refused(&near, cause))? else {
-                        break;
-                    };
-                    far.send(&question[..count]).await.map_err(|cause| refused(&far, cause))?;
-                    carried.there += count as u64;
-                    there.spend(count);
-                }
-                Some(Next::Far(received)) => {
-                    let Some(count) = received.map_err(|cause| refused(&far, cause))? else {
-                        break;
-                    };
-                    near.send(&answer[..count]).await.map_err(|cause| refused(&near, cause))?;
-                    carried.back += count as u64;
-                    back.spend(count);
-                }
-                None => break,
-            }
-        }
-        Ok(carried)
-    }
-
-    fn way(&self) -> Way {
-        Way(self.join.rate.map(|rate| Pace::new(rate, now())))
+        };
+        let ended = tokio::select! {
+            biased;
+            ended = there.carry(&quiet) => ended,
+            ended = back.carry(&quiet) => ended,
+            () = quiet.passes() => Ok(()),
+            () = stopping => Ok(()),
+        };
+        // That there is no answer shows to either of the two that wait for it.
+        let ended = ended.or_else(|error| match error.kind() {
+            Kind::Timeout if quiet.is_shortened() => Ok(()),
+            _ => Err(error),
+        });
+        let left = leave(&mut there, &mut back, ended.is_err(), &quiet).await;
+        ended.and(left)?;
+        Ok(Carried { there: there.count, back: back.count })
     }
 }
 
-/// One way of messages, with a pace of its own where there is one.
-struct Way(Option<Pace>);
+/// Closes both ends: WebSockets first, whose peers may say something until they close, too.
+async fn leave(
+    there: &mut Way,
+    back: &mut Way,
+    has_failed: bool,
+    quiet: &Quiet,
+) -> Result<(), Error> {
+    let far = there.close(back, has_failed, quiet).await;
+    let near = back.close(there, has_failed, quiet).await;
+    for way in [there, back] {
+        // Who has gone need not be told.
+        let _ = way.to.shutdown().await;
+    }
+    far.and(near)
+}
+
+/// One way: from an end to the other.
+struct Way {
+    from: Incoming,
+    to: Outgoing,
+    framing: Framing,
+    cutter: Cutter,
+    pace: Option<Pace>,
+    /// Whether all is over when a stream has said all.
+    ends: bool,
+    /// How many bytes of messages have passed.
+    count: u64,
+}
 
 impl Way {
-    /// For how long nothing may pass.
-    fn pause(&mut self) -> Duration {
-        let now = now();
-        let due = self.0.as_mut().and_then(|pace| pace.allow(now).err());
-        due.map_or(Duration::ZERO, |due| due.saturating_duration_since(now))
+    fn new(carry: &Carry, from: Incoming, to: Outgoing, ends: bool) -> Self {
+        let cutter = Cutter::new(carry.framing, to.max());
+        let pace = carry.join.rate.map(|rate| Pace::new(rate, now()));
+        Self { from, to, framing: carry.framing, cutter, pace, ends, count: 0 }
     }
 
-    /// What `next` gives, once something may pass.
-    async fn when_allowed<T>(&mut self, next: impl Future<Output = T>) -> T {
-        while let Some(Err(due)) = self.0.as_mut().map(|pace| pace.allow(now())) {
+    /// Carries until what comes in ends; never ready where the answer to it is yet to come.
+    async fn carry(&mut self, quiet: &Quiet) -> Result<(), Error> {
+        loop {
+            self.wait(quiet).await;
+            let received = self.from.receive().await?;
+            quiet.is_broken();
+            let Some(message) = received else { break };
+            let size = message.as_bytes().len();
+            if self.from.is_stream() {
+                let pieces = self.cutter.cut(message.as_bytes()).map_err(unfit)?;
+                self.send_pieces(pieces).await?;
+            } else {
+                self.count += size as u64;
+                let message = match self.to.is_stream() {
+                    true => self.framing.paste(message.as_bytes()).into(),
+                    false => message,
+                };
+                self.to.send(message).await?;
+            }
+            if let Some(pace) = &mut self.pace {
+                pace.spend(size);
+            }
+            quiet.is_broken();
+        }
+        if self.from.is_stream() {
+            let last = self.cutter.finish().map_err(unfit)?;
+            self.send_pieces(last.into_iter().collect()).await?;
+            if !self.ends {
+                quiet.shorten();
+                return pending().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what was cut out of a stream.
+    async fn send_pieces(&mut self, pieces: Vec<Vec<u8>>) -> Result<(), Error> {
+        for piece in pieces {
+            self.count += piece.len() as u64;
+            let message = if self.framing == Framing::Lines && self.to.is_websocket() {
+                Text::new(piece.into()).map(Message::Text).map_err(|_| unfit(Unfit::Utf8))?
+            } else {
+                Message::from(piece)
+            };
+            self.to.send(message).await?;
+        }
+        Ok(())
+    }
+
+    /// Closes the WebSocket that this leads to, and hears it out; `other` leads back from it.
+    async fn close(
+        &mut self,
+        other: &mut Self,
+        has_failed: bool,
+        quiet: &Quiet,
+    ) -> Result<(), Error> {
+        if !self.to.is_websocket() || other.from.closed().is_some() {
+            return Ok(());
+        }
+        let close = match self.from.closed() {
+            _ if has_failed => Close::new(CloseCode::INTERNAL_ERROR, "the other end has failed"),
+            Some(close) if close.code.may_be_sent() => close,
+            _ => Close::new(CloseCode::NORMAL, ""),
+        };
+        other.from.leave();
+        if self.to.close(&close).await.is_err() {
+            // It has gone, and is told nothing.
+            return Ok(());
+        }
+        if self.ends || has_failed || self.from.closed().is_some() {
+            while other.from.receive().await?.is_some() {}
+            return Ok(());
+        }
+        other.carry(quiet).await
+    }
+
+    /// Waits until something may pass.
+    async fn wait(&mut self, quiet: &Quiet) {
+        while let Some(Err(due)) = self.pace.as_mut().map(|pace| pace.allow(now())) {
+            quiet.is_broken_at(due);
             tokio::time::sleep_until(due.into()).await;
         }
-        next.await
+    }
+}
+
+/// How long nothing has passed either way.
+struct Quiet {
+    silence: Mutex<Silence>,
+    shortened: Notify,
+    last_answer: Duration,
+}
+
+struct Silence {
+    since: Instant,
+    limit: Option<Duration>,
+    is_last: bool,
+}
+
+impl Quiet {
+    /// A limit of the context, where it has one, and this otherwise. WebSockets see to the
+    /// context's limit themselves.
+    fn new(cx: &Context, limit: Option<Duration>) -> Self {
+        let idle = cx.timeouts().idle;
+        let limit = limit.map(|limit| idle.unwrap_or(limit));
+        let silence = Mutex::new(Silence { since: now(), limit, is_last: false });
+        let last_answer = idle.unwrap_or(LAST_ANSWER);
+        Self { silence, shortened: Notify::new(), last_answer }
     }
 
-    fn spend(&mut self, count: usize) {
-        if let Some(pace) = &mut self.0 {
-            pace.spend(count);
+    fn is_broken(&self) {
+        self.is_broken_at(now());
+    }
+
+    fn is_broken_at(&self, at: Instant) {
+        let mut silence = self.silence();
+        silence.since = silence.since.max(at);
+    }
+
+    /// From now on only an answer is awaited.
+    fn shorten(&self) {
+        let since = self.silence().since;
+        *self.silence() = Silence { since, limit: Some(self.last_answer), is_last: true };
+        self.shortened.notify_one();
+    }
+
+    fn is_shortened(&self) -> bool {
+        self.silence().is_last
+    }
+
+    /// Waits until nothing has passed for too long.
+    async fn passes(&self) {
+        loop {
+            let due = {
+                let silence = self.silence();
+                silence.limit.map(|limit| silence.since + limit)
+            };
+            match due {
+                Some(due) if due <= now() => return,
+                Some(due) => tokio::select! {
+                    () = tokio::time::sleep_until(due.into()) => {}
+                    () = self.shortened.notified() => {}
+                },
+                None => self.shortened.notified().await,
+            }
         }
     }
-}
 
-/// What comes next: from which end, and what.
-enum Next {
-    Near(io::Result<Option<usize>>),
-    Far(io::Result<Option<usize>>),
-}
-
-fn lost(cause: io::Error) -> Error {
-    Error::new(Kind::Lost, "the connection was lost").with_source(cause)
-}
-
-/// The error of a datagram that came back.
-fn refused(messages: &Messages, cause: io::Error) -> Error {
-    let peer = messages.peer();
-    if cause.kind() == io::ErrorKind::ConnectionRefused {
-        return Error::new(Kind::Connect, format!("could not reach {peer}"))
-            .with_endpoint(peer)
-            .with_hint(format!("nothing listens on UDP port {} there", peer.port))
-            .with_source(cause);
+    fn silence(&self) -> MutexGuard<'_, Silence> {
+        self.silence.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    Error::new(Kind::Lost, format!("could not exchange messages with {peer}"))
-        .with_endpoint(peer)
-        .with_source(cause)
 }
 
 #[cfg(test)]
@@ -213,37 +279,35 @@ mod tests {
     use std::net::SocketAddr;
 
     use portolan_core::{Endpoint, Timeouts, Transport, Url};
-    use portolan_net::Dialer;
+    use portolan_net::{Datagram, Dialer};
 
     use super::*;
+    use crate::Messages;
 
     /// A socket, and another that was dialled to it.
-    async fn pair() -> (Datagram, Messages) {
+    async fn pair() -> (Datagram, End) {
         let any = Endpoint::from(SocketAddr::from(([127, 0, 0, 1], 0)));
         let peer = Datagram::bind(&any.with_transport(Transport::Udp)).await.unwrap();
         let url: Url = format!("udp://{}", peer.local_endpoint().unwrap()).parse().unwrap();
         let cx = Context::new(Timeouts::default());
-        let End::Messages(dialled) = End::dial(&url, &Dialer::new(), &cx).await.unwrap() else {
-            panic!("datagrams are messages");
-        };
-        (peer, dialled)
+        let websocket = portolan_ws::Config::default();
+        (peer, End::dial(&url, &Dialer::new(), &websocket, &cx).await.unwrap())
     }
 
     #[tokio::test]
     async fn one_way_does_not_wait_for_the_other() {
-        let ((client, mut near), (server, mut far)) = (pair().await, pair().await);
+        let ((client, near), (server, far)) = (pair().await, pair().await);
         // Each learns from a first datagram where the other is.
         let mut buffer = [0; 64];
-        near.send(b"here").await.unwrap();
-        far.send(b"here").await.unwrap();
+        for end in [&near, &far] {
+            let End::Messages(Messages::Datagram(socket, _)) = end else { panic!("{end:?}") };
+            socket.send(b"here").await.unwrap();
+        }
         let (_, near_at) = client.receive_from(&mut buffer).await.unwrap();
         let (_, far_at) = server.receive_from(&mut buffer).await.unwrap();
         let carry = Carry { join: Join { rate: Some(10), ..Join::default() }, ..Carry::default() };
         let cx = Context::new(Timeouts::default());
-        let joining =
-            tokio::spawn(
-                async move { carry.join(End::Messages(near), End::Messages(far), &cx).await },
-            );
+        let joining = tokio::spawn(async move { carry.join(near, far, &cx).await });
         // A hundred bytes at ten a second: this way is busy for ten seconds.
         let started = now();
         client.send_to(&[7; 100], &near_at).await.unwrap();

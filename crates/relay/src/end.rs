@@ -1,10 +1,11 @@
 //! An end: what a URL opens, whatever its scheme.
 
-use std::io;
-
 use portolan_core::{Endpoint, Error, Kind, Phase, Scheme, Url};
 use portolan_net::{Context, Datagram, Dialer, Session, Stream};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use portolan_ws as ws;
+use tokio::io::AsyncWriteExt;
+
+use crate::halves::{self, Incoming, Outgoing};
 
 /// One end of what is joined. A protocol that carries bytes is a stream once it is open, and one
 /// that carries messages is messages: what joins ends needs to know no more.
@@ -25,11 +26,14 @@ pub enum Messages {
     Datagram(Datagram, Endpoint),
     /// Datagrams to and from a peer that came by itself.
     Session(Session),
+    /// The messages of a WebSocket, dialled or served.
+    WebSocket(Box<ws::WebSocket>, Endpoint),
 }
 
 impl End {
     /// The schemes of which a URL can be an end.
-    pub const SCHEMES: [Scheme; 4] = [Scheme::Tcp, Scheme::Udp, Scheme::Unix, Scheme::Tls];
+    pub const SCHEMES: [Scheme; 6] =
+        [Scheme::Tcp, Scheme::Udp, Scheme::Unix, Scheme::Tls, Scheme::Ws, Scheme::Wss];
 
     /// Whether a URL of this scheme can be an end.
     ///
@@ -40,61 +44,73 @@ impl End {
             return Ok(());
         }
         let schemes = Self::SCHEMES.map(|scheme| format!("{scheme}:")).join(", ");
-        Err(Error::new(Kind::Usage, format!("{scheme}: is neither a stream nor datagrams"))
+        Err(Error::new(Kind::Usage, format!("{scheme}: is neither a stream nor messages"))
             .with_hint(format!("what can be joined is {schemes}")))
     }
 
-    /// Dials `url`.
+    /// Dials `url`; a WebSocket is opened as `websocket` says.
     ///
     /// # Errors
-    /// As for [`Dialer::dial`]; [`Kind::Usage`] for a scheme that is not in
-    /// [`SCHEMES`](Self::SCHEMES).
-    pub async fn dial(url: &Url, dialer: &Dialer, cx: &Context) -> Result<Self, Error> {
+    /// As for [`Dialer::dial`] and [`ws::Client::connect`]; [`Kind::Usage`] for a scheme that is
+    /// not in [`SCHEMES`](Self::SCHEMES); [`Kind::Denied`] where a server speaks none of the
+    /// subprotocols that it was offered.
+    pub async fn dial(
+        url: &Url,
+        dialer: &Dialer,
+        websocket: &ws::Config,
+        cx: &Context,
+    ) -> Result<Self, Error> {
         Self::check(url.scheme())?;
         match url.scheme() {
             Scheme::Udp => Messages::dial(url, dialer, cx).await.map(Self::Messages),
+            Scheme::Ws | Scheme::Wss => {
+                // Boxed, so that other ends do not hold the room that its handshake takes.
+                let opening = Box::pin(ws::Client::connect(dialer, url, websocket, cx));
+                let (socket, info) = opening.await?;
+                if info.agreed.subprotocol.is_none() && !websocket.subprotocols.is_empty() {
+                    return Err(no_subprotocol(&websocket.subprotocols, url));
+                }
+                Ok(Self::websocket(socket, url.endpoint()))
+            }
             _ => Ok(Self::Stream(dialer.dial_url(url, cx).await?.stream)),
         }
     }
 
-    /// Receives some bytes, or one message, into `buffer`: how many; `None` once the peer has said
-    /// all. Nothing is lost when this is dropped before it is ready.
+    /// The end that is an open WebSocket with `peer`.
+    #[must_use]
+    pub fn websocket(socket: ws::WebSocket, peer: Endpoint) -> Self {
+        Self::Messages(Messages::WebSocket(Box::new(socket), peer))
+    }
+
+    /// Sends the first bytes, before anything else.
     ///
     /// # Errors
-    /// The system's.
-    pub async fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    /// [`Kind::Lost`].
+    pub(crate) async fn begin(&mut self, bytes: &[u8]) -> Result<(), Error> {
         match self {
             Self::Stream(stream) => {
-                let count = stream.read(buffer).await?;
-                Ok(Some(count).filter(|count| *count > 0))
+                let written = async {
+                    stream.write_all(bytes).await?;
+                    stream.flush().await
+                };
+                written.await.map_err(halves::lost)
             }
-            Self::Messages(messages) => messages.receive(buffer).await,
+            // Its handshake is over: what comes before that is not the protocol's any more.
+            Self::Messages(_) => Err(Error::new(Kind::Usage, "messages have no beginning")),
         }
     }
 
-    /// Sends all of `bytes`, as one message where there are messages.
-    ///
-    /// # Errors
-    /// The system's.
-    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Stream(stream) => {
-                stream.write_all(bytes).await?;
-                stream.flush().await
-            }
-            Self::Messages(messages) => messages.send(bytes).await,
+    /// Tells the peer that nothing comes of it, where there is a way to say so.
+    pub(crate) async fn turn_away(self, reason: &str) {
+        if let Self::Messages(Messages::WebSocket(mut socket, _)) = self {
+            // Who has gone already need not be told.
+            let _ = socket.close(ws::CloseCode::BAD_GATEWAY, reason).await;
         }
     }
 
-    /// Says that no more will be sent, where the end has a way to say so.
-    ///
-    /// # Errors
-    /// The system's.
-    pub async fn shutdown(&mut self) -> io::Result<()> {
-        match self {
-            Self::Stream(stream) => stream.shutdown().await,
-            Self::Messages(_) => Ok(()),
-        }
+    /// What comes in, and what goes out, for different futures.
+    pub(crate) fn split(self) -> (Incoming, Outgoing) {
+        halves::split(self)
     }
 }
 
@@ -124,47 +140,41 @@ impl Messages {
     #[must_use]
     pub fn peer(&self) -> &Endpoint {
         match self {
-            Self::Datagram(_, peer) => peer,
+            Self::Datagram(_, peer) | Self::WebSocket(_, peer) => peer,
             Self::Session(session) => session.peer(),
-        }
-    }
-
-    pub(crate) async fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        match self {
-            Self::Datagram(socket, _) => socket.receive(buffer).await.map(Some),
-            Self::Session(session) => {
-                let Some(datagram) = session.receive().await else { return Ok(None) };
-                let size = datagram.len().min(buffer.len());
-                buffer[..size].copy_from_slice(&datagram[..size]);
-                Ok(Some(size))
-            }
         }
     }
 
     /// Sends back what comes in, until it stops or is idle for too long.
     ///
     /// # Errors
-    /// [`Kind::Lost`] where the peer cannot be reached.
-    pub async fn echo(mut self, cx: &Context) -> Result<(), Error> {
-        let lost = |cause| Error::new(Kind::Lost, "the peer was lost").with_source(cause);
-        let mut message = vec![0; Datagram::MAX];
+    /// [`Kind::Lost`] where the peer cannot be reached; those of [`ws::WebSocket::receive`].
+    pub async fn echo(self, cx: &Context) -> Result<(), Error> {
+        if let Self::WebSocket(mut socket, _) = self {
+            while let Some(message) = socket.receive().await? {
+                socket.feed(message).await?;
+            }
+            return Ok(());
+        }
+        let (mut incoming, mut outgoing) = End::Messages(self).split();
         loop {
-            let received = cx.until_stopping(self.receive(&mut message));
+            let received = cx.until_stopping(incoming.receive());
             let received = cx.limited(cx.timeouts().idle).until_deadline(received).await;
-            let Some(received) = received.flatten() else { return Ok(()) };
-            match received.map_err(lost)? {
-                Some(count) => self.send(&message[..count]).await.map_err(lost)?,
+            match received.flatten().transpose()?.flatten() {
+                Some(message) => outgoing.send(message).await?,
                 None => return Ok(()),
             }
         }
     }
+}
 
-    pub(crate) async fn send(&mut self, message: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Datagram(socket, _) => socket.send(message).await.map(drop),
-            Self::Session(session) => session.send(message).await.map_err(io::Error::other),
-        }
-    }
+/// The error of a server that upgrades, but speaks no subprotocol, as browsers have it.
+fn no_subprotocol(offered: &[String], url: &Url) -> Error {
+    let offered = offered.join(", ");
+    Error::new(Kind::Denied, format!("{url} speaks none of the subprotocols offered: {offered}"))
+        .with_phase(ws::UPGRADE)
+        .with_endpoint(&url.endpoint())
+        .with_hint("without --subprotocol, none is asked for")
 }
 
 #[cfg(test)]
@@ -183,7 +193,8 @@ mod tests {
             dialer.with_override(Some(Host::parse("a.test").unwrap()), 9, address.into())
         });
         let cx = Context::new(Timeouts::default());
-        let end = End::dial(&"udp://a.test:9".parse().unwrap(), &dialer, &cx).await.unwrap();
+        let url = "udp://a.test:9".parse().unwrap();
+        let end = End::dial(&url, &dialer, &ws::Config::default(), &cx).await.unwrap();
         let End::Messages(Messages::Datagram(socket, _)) = end else { panic!("{end:?}") };
         assert_eq!(socket.local_endpoint().unwrap().host.ip(), Some(Ipv4Addr::LOCALHOST.into()));
     }

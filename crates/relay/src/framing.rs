@@ -1,23 +1,44 @@
 //! Between bytes and messages: pure, without I/O.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
 /// How bytes become messages, and messages bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Framing {
     /// What is read at once is a message; messages are written one after the other.
     #[default]
     Chunks,
-    /// A line is a message, without its line feed; a message is written as a line.
+    /// A line is a message, without its line feed, and a text where messages can be that; a message
+    /// is written as a line.
     Lines,
     /// So many bytes are a message, and the rest at the end one more; messages are written one
     /// after the other.
     Size(usize),
+    /// A line is a message in Base64 (RFC 4648 section 4), and so is a message written.
+    Base64,
+    /// Before each message stands its length, as four bytes of which the first is the greatest.
+    Length,
 }
 
-/// A line is longer than a message can be.
+/// Why bytes are not messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a line of more than {max} bytes does not fit a message")]
-pub(crate) struct TooLong {
-    max: usize,
+pub(crate) enum Unfit {
+    /// A line is longer than a message can be.
+    #[error("a line of more than {0} bytes does not fit a message")]
+    Line(usize),
+    /// A length is larger than a message can be.
+    #[error("a message of {length} bytes is larger than {max} bytes")]
+    Length { length: usize, max: usize },
+    /// The bytes end before a message does.
+    #[error("the input ends within a message")]
+    Half,
+    /// A line is not Base64.
+    #[error("a line is not Base64")]
+    Base64,
+    /// A line is not UTF-8, as a text must be.
+    #[error("a line is not UTF-8")]
+    Utf8,
 }
 
 /// Cuts a stream of bytes into messages of at most `max` bytes.
@@ -34,39 +55,82 @@ impl Cutter {
     }
 
     /// Takes in bytes, and gives the messages that they complete.
-    pub(crate) fn cut(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, TooLong> {
-        let mut messages = Vec::new();
+    pub(crate) fn cut(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Unfit> {
         match self.framing {
-            Framing::Chunks => messages.extend(bytes.chunks(self.max).map(<[u8]>::to_vec)),
+            Framing::Chunks => Ok(bytes.chunks(self.max).map(<[u8]>::to_vec).collect()),
             Framing::Size(size) => {
                 self.rest.extend_from_slice(bytes);
                 let whole = self.rest.len() - self.rest.len() % size;
-                messages.extend(self.rest.drain(..whole).as_slice().chunks(size).map(Vec::from));
+                Ok(self.rest.drain(..whole).as_slice().chunks(size).map(Vec::from).collect())
             }
-            Framing::Lines => {
-                for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-                    self.rest.extend_from_slice(piece.strip_suffix(b"\n").unwrap_or(piece));
-                    if self.rest.len() > self.max {
-                        return Err(TooLong { max: self.max });
-                    }
-                    if piece.ends_with(b"\n") {
-                        messages.push(std::mem::take(&mut self.rest));
-                    }
-                }
+            Framing::Lines => self.lines(bytes, self.max),
+            // Four characters are three bytes; a carriage return may stand at the end.
+            Framing::Base64 => {
+                let lines = self.lines(bytes, self.max.div_ceil(3) * 4 + 1)?;
+                lines.iter().map(|line| from_base64(line)).collect()
+            }
+            Framing::Length => self.measured(bytes),
+        }
+    }
+
+    fn lines(&mut self, bytes: &[u8], max: usize) -> Result<Vec<Vec<u8>>, Unfit> {
+        let mut lines = Vec::new();
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.rest.extend_from_slice(piece.strip_suffix(b"\n").unwrap_or(piece));
+            if self.rest.len() > max {
+                return Err(Unfit::Line(self.max));
+            }
+            if piece.ends_with(b"\n") {
+                lines.push(std::mem::take(&mut self.rest));
             }
         }
+        Ok(lines)
+    }
+
+    fn measured(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Unfit> {
+        self.rest.extend_from_slice(bytes);
+        let (mut messages, mut start) = (Vec::new(), 0);
+        while let Some((length, after)) = self.rest[start..].split_first_chunk() {
+            let length = u32::from_be_bytes(*length) as usize;
+            if length > self.max {
+                return Err(Unfit::Length { length, max: self.max });
+            }
+            let Some(message) = after.get(..length) else { break };
+            messages.push(message.to_vec());
+            start += size_of::<u32>() + length;
+        }
+        self.rest.drain(..start);
         Ok(messages)
     }
 
     /// What is left when no more bytes come, if anything.
-    pub(crate) fn finish(&mut self) -> Option<Vec<u8>> {
-        Some(std::mem::take(&mut self.rest)).filter(|rest| !rest.is_empty())
+    pub(crate) fn finish(&mut self) -> Result<Option<Vec<u8>>, Unfit> {
+        let rest = Some(std::mem::take(&mut self.rest)).filter(|rest| !rest.is_empty());
+        match (self.framing, rest) {
+            (Framing::Length, Some(_)) => Err(Unfit::Half),
+            (Framing::Base64, Some(rest)) => from_base64(&rest).map(Some),
+            (_, rest) => Ok(rest),
+        }
     }
+}
 
+fn from_base64(line: &[u8]) -> Result<Vec<u8>, Unfit> {
+    BASE64_STANDARD.decode(line.trim_ascii()).map_err(|_| Unfit::Base64)
+}
+
+impl Framing {
     /// A message as bytes.
-    pub(crate) fn paste(&self, message: &mut Vec<u8>) {
-        if self.framing == Framing::Lines && !message.ends_with(b"\n") {
-            message.push(b'\n');
+    pub(crate) fn paste(self, message: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Chunks | Self::Size(_) => message.to_vec(),
+            Self::Lines if message.ends_with(b"\n") => message.to_vec(),
+            Self::Lines => [message, b"\n"].concat(),
+            Self::Base64 => (BASE64_STANDARD.encode(message) + "\n").into_bytes(),
+            // No message is larger: what is received has a limit.
+            Self::Length => {
+                let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
+                [&length.to_be_bytes(), message].concat()
+            }
         }
     }
 }
@@ -81,7 +145,7 @@ mod tests {
         let mut cutter = Cutter::new(framing, 8);
         let mut messages: Vec<_> =
             pieces.iter().flat_map(|piece| cutter.cut(piece).unwrap()).collect();
-        messages.extend(cutter.finish());
+        messages.extend(cutter.finish().unwrap());
         messages.into_iter().map(|message| String::from_utf8(message).unwrap()).collect()
     }
 
@@ -93,7 +157,7 @@ mod tests {
         );
         let mut cutter = Cutter::new(Framing::Lines, 8);
         assert_eq!(cutter.cut(b"12345678\n").unwrap().len(), 1);
-        assert_eq!(cutter.cut(b"123456789\n"), Err(TooLong { max: 8 }));
+        assert_eq!(cutter.cut(b"123456789\n"), Err(Unfit::Line(8)));
     }
 
     #[test]
@@ -103,13 +167,30 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_written_as_one_line() {
-        let cutter = Cutter::new(Framing::Lines, 8);
+    fn lengths_and_base64_keep_any_bytes_apart() {
+        assert_eq!(
+            cut(Framing::Length, &[b"\0\0", b"\0\x02ab\0\0\0\0", b"\0\0\0\x01\n"]),
+            ["ab", "", "\n"]
+        );
+        assert_eq!(cut(Framing::Base64, &[b"YWI", b"=\r\n\nCg=="]), ["ab", "", "\n"]);
+        let refused = |framing, bytes: &[u8]| {
+            let mut cutter = Cutter::new(framing, 8);
+            cutter.cut(bytes).and_then(|_| cutter.finish()).unwrap_err()
+        };
+        let length = Unfit::Length { length: 9, max: 8 };
+        assert_eq!(refused(Framing::Length, b"\0\0\0\x09"), length);
+        assert_eq!(refused(Framing::Length, b"\0\0\0\x08abc"), Unfit::Half);
+        assert_eq!(refused(Framing::Base64, b"YW*=\n"), Unfit::Base64);
+        assert_eq!(refused(Framing::Base64, &[b'A'; 14]), Unfit::Line(8));
+    }
+
+    #[test]
+    fn a_message_is_written_so_that_it_can_be_read() {
         for (message, line) in [("a", "a\n"), ("a\n", "a\n"), ("", "\n")] {
-            let mut bytes = message.as_bytes().to_vec();
-            cutter.paste(&mut bytes);
-            assert_eq!(bytes, line.as_bytes());
+            assert_eq!(Framing::Lines.paste(message.as_bytes()), line.as_bytes());
         }
+        assert_eq!(Framing::Base64.paste(b"ab"), b"YWI=\n");
+        assert_eq!(Framing::Length.paste(b"ab"), b"\0\0\0\x02ab");
     }
 
     proptest! {
@@ -121,8 +202,26 @@ mod tests {
                 for piece in bytes.chunks(piece) {
                     out.extend(cutter.cut(piece).unwrap().concat());
                 }
-                out.extend(cutter.finish().unwrap_or_default());
+                out.extend(cutter.finish().unwrap().unwrap_or_default());
                 prop_assert_eq!(&out, &bytes);
+            }
+        }
+
+        #[test]
+        fn messages_are_read_as_they_were_written(
+            messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 0..5),
+            piece in 1..9_usize,
+        ) {
+            for framing in [Framing::Base64, Framing::Length] {
+                let mut cutter = Cutter::new(framing, 8);
+                let bytes: Vec<_> =
+                    messages.iter().flat_map(|message| framing.paste(message)).collect();
+                let mut read = Vec::new();
+                for piece in bytes.chunks(piece) {
+                    read.extend(cutter.cut(piece).unwrap());
+                }
+                prop_assert_eq!(&read, &messages);
+                prop_assert_eq!(cutter.finish(), Ok(None));
             }
         }
     }

@@ -13,6 +13,7 @@ mod carry;
 mod end;
 mod exec;
 mod framing;
+mod halves;
 mod relay;
 mod talk;
 

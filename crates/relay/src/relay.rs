@@ -1,8 +1,11 @@
 //! The relay: each connection that comes in is joined to one that it dials.
 
+use std::sync::Arc;
+
 use portolan_core::{Endpoint, Error, Kind, Url};
 use portolan_net::proxy_protocol::ProxyHeader;
 use portolan_net::{Connection, Context, Dialer, Handler, Retry, Session, retry};
+use portolan_ws as ws;
 
 use crate::{Carry, End, Messages};
 
@@ -10,11 +13,12 @@ use crate::{Carry, End, Messages};
 /// [`serve`](portolan_net::serve).
 ///
 /// # Defaults
-/// Those of [`Carry`]; no retry, no PROXY header.
+/// Those of [`Carry`] and, to dial a WebSocket, of [`ws::Config`]; no retry, no PROXY header.
 #[derive(Clone, Debug)]
 pub struct Relay {
     to: Url,
     dialer: Dialer,
+    websocket: Arc<ws::Config>,
     carry: Carry,
     retry: Retry,
     header: Option<HeaderVersion>,
@@ -36,7 +40,21 @@ impl Relay {
     /// [`Kind::Usage`] for a scheme that is not in [`End::SCHEMES`].
     pub fn new(to: Url, dialer: Dialer) -> Result<Self, Error> {
         End::check(to.scheme())?;
-        Ok(Self { to, dialer, carry: Carry::default(), retry: Retry::default(), header: None })
+        Ok(Self {
+            to,
+            dialer,
+            websocket: Arc::default(),
+            carry: Carry::default(),
+            retry: Retry::default(),
+            header: None,
+        })
+    }
+
+    /// Opens the target like this, where it is a WebSocket.
+    #[must_use]
+    pub fn with_websocket(mut self, config: ws::Config) -> Self {
+        self.websocket = Arc::new(config);
+        self
     }
 
     /// Joins the ends in this way.
@@ -81,18 +99,35 @@ impl Relay {
         cx: &Context,
     ) -> Result<(), Error> {
         // Boxed, so that an established join does not hold the room that dialling takes.
-        let far = tokio::select! {
-            far = Box::pin(self.reach(header, cx)) => far?,
+        let (near, far) = tokio::select! {
+            ends = Box::pin(self.meet(near, header, cx)) => ends?,
             () = cx.stopping() => return Ok(()),
         };
         self.carry.join(near, far, cx).await.map(drop)
     }
 
+    /// Reaches the target for `near`, which is told where that fails.
+    async fn meet(
+        &self,
+        near: End,
+        header: Option<Vec<u8>>,
+        cx: &Context,
+    ) -> Result<(End, End), Error> {
+        match self.reach(header, cx).await {
+            Ok(far) => Ok((near, far)),
+            Err(error) => {
+                near.turn_away("the target cannot be reached").await;
+                Err(error)
+            }
+        }
+    }
+
     /// Dials the target, and says who has connected.
     async fn reach(&self, header: Option<Vec<u8>>, cx: &Context) -> Result<End, Error> {
-        let mut far = retry(&self.retry, cx, || End::dial(&self.to, &self.dialer, cx)).await?;
+        let dial = || End::dial(&self.to, &self.dialer, &self.websocket, cx);
+        let mut far = retry(&self.retry, cx, dial).await?;
         if let Some(header) = header {
-            far.send(&header).await.map_err(|cause| {
+            far.begin(&header).await.map_err(|cause| {
                 Error::new(Kind::Lost, format!("could not send the PROXY header to {}", self.to))
                     .with_source(cause)
             })?;

@@ -1,6 +1,5 @@
 //! One stream that talks with many peers by datagrams.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,7 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{Mutex, watch};
 
 use crate::Framing;
-use crate::framing::{Cutter, TooLong};
+use crate::framing::{Cutter, Unfit};
+use crate::halves::lost;
 
 /// Writes what any peer sends to a stream, and sends what is read from the stream to the peer that
 /// spoke last: a handler for [`serve_datagrams`](portolan_net::serve_datagrams).
@@ -60,9 +60,9 @@ impl Talk {
         }))
     }
 
-    async fn listen(&self, mut message: Vec<u8>, number: u64) -> Result<(), Error> {
+    async fn listen(&self, message: &[u8], number: u64) -> Result<(), Error> {
         self.0.last.send_replace(number);
-        Cutter::new(self.0.framing, Datagram::MAX).paste(&mut message);
+        let message = self.0.framing.paste(message);
         let mut output = self.0.output.lock().await;
         let written = async {
             output.write_all(&message).await?;
@@ -99,7 +99,7 @@ impl Input {
             self.messages.extend(messages);
             if count == 0 {
                 self.has_ended = true;
-                self.messages.extend(self.cutter.finish());
+                self.messages.extend(self.cutter.finish().map_err(unfit)?);
             }
         }
         Ok(std::mem::take(&mut self.messages))
@@ -114,7 +114,7 @@ impl Handler<Session> for Talk {
                 // What has come is taken before the end.
                 biased;
                 received = session.receive() => match received {
-                    Some(message) => self.listen(message, number).await?,
+                    Some(message) => self.listen(&message, number).await?,
                     None => return Ok(()),
                 },
                 messages = self.messages_for(number) => {
@@ -128,13 +128,15 @@ impl Handler<Session> for Talk {
     }
 }
 
-fn lost(cause: io::Error) -> Error {
-    Error::new(Kind::Lost, "the stream was lost").with_source(cause)
-}
-
 /// The error of input that does not fit messages.
-pub(crate) fn unfit(cause: TooLong) -> Error {
+pub(crate) fn unfit(cause: Unfit) -> Error {
+    let hint = match cause {
+        Unfit::Line(_) => "send messages of a fixed size, or shorter lines",
+        Unfit::Length { .. } | Unfit::Half => "each message needs its length before it: 4 bytes",
+        Unfit::Base64 => "each message needs a line of its own, in Base64",
+        Unfit::Utf8 => "send what is not text as binary messages",
+    };
     Error::new(Kind::Usage, "could not send the input as messages")
-        .with_hint("send messages of a fixed size, or shorter lines")
+        .with_hint(hint)
         .with_source(cause)
 }

@@ -6,7 +6,7 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 use portolan::{Error, Kind, Scheme, Transport};
 
-use super::typed;
+use super::{typed, websocket};
 
 /// What must carry a scheme for a flag to apply to it.
 #[derive(Clone, Copy)]
@@ -16,10 +16,14 @@ enum Needs {
     Tcp,
     /// TLS from the first byte, by STARTTLS, or inside QUIC.
     Tls,
+    /// What begins and ends.
+    Connection,
     /// Bytes without bounds between them.
     Stream,
     /// Whole messages.
     Messages,
+    Datagrams,
+    WebSocket,
 }
 
 impl Needs {
@@ -32,14 +36,17 @@ impl Needs {
                 matches!(transport, Transport::Tls)
                     || matches!(scheme, Scheme::Ftp | Scheme::Smtp | Scheme::DnsQuic)
             }
+            Self::Connection => !Self::Datagrams.fits(scheme),
             Self::Stream => !Self::Messages.fits(scheme),
-            Self::Messages => matches!(transport, Transport::Udp | Transport::UnixDatagram),
+            Self::Messages => Self::Datagrams.fits(scheme) || Self::WebSocket.fits(scheme),
+            Self::Datagrams => matches!(transport, Transport::Udp | Transport::UnixDatagram),
+            Self::WebSocket => matches!(scheme, Scheme::Ws | Scheme::Wss),
         }
     }
 }
 
 /// The flags about dialling that do not apply everywhere.
-const FLAGS: [(&str, Needs); 21] = [
+const FLAGS: [(&str, Needs); 24] = [
     ("ipv4", Needs::Ip),
     ("ipv6", Needs::Ip),
     ("resolve", Needs::Ip),
@@ -58,9 +65,12 @@ const FLAGS: [(&str, Needs); 21] = [
     ("tls-max", Needs::Tls),
     ("pin", Needs::Tls),
     ("keylog", Needs::Tls),
-    ("no-shutdown", Needs::Stream),
+    ("no-shutdown", Needs::Connection),
     ("crlf", Needs::Stream),
-    ("datagram-size", Needs::Messages),
+    ("datagram-size", Needs::Datagrams),
+    ("binary", Needs::WebSocket),
+    ("base64", Needs::Messages),
+    ("length-prefix", Needs::Messages),
 ];
 
 /// The flags about listening, and about what is done with who connects, that do not apply
@@ -71,8 +81,8 @@ const SERVING: [(&str, Needs); 7] = [
     ("allow", Needs::Ip),
     ("deny", Needs::Ip),
     ("workers", Needs::Tcp),
-    ("proxy-protocol", Needs::Stream),
-    ("once", Needs::Stream),
+    ("proxy-protocol", Needs::Connection),
+    ("once", Needs::Connection),
 ];
 
 /// The flags that the lab leaves nothing to do: it trusts its own authority, and is reached without
@@ -117,6 +127,14 @@ impl Given {
     /// [`Kind::Usage`].
     pub fn check_serving(&self, scheme: Scheme) -> Result<(), Error> {
         self.check_table(&SERVING, &BTreeSet::from([scheme]))
+    }
+
+    /// Refuses a flag about WebSockets where none of `schemes` is theirs.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`].
+    pub fn check_websocket(&self, schemes: &BTreeSet<Scheme>) -> Result<(), Error> {
+        self.check_table(&websocket::FLAGS.map(|flag| (flag, Needs::WebSocket)), schemes)
     }
 
     fn check_table(

@@ -7,6 +7,7 @@ use portolan::relay::Exec;
 use super::dial::DialArgs;
 use super::stdio::StdioArgs;
 use super::values::target;
+use super::websocket::WebSocketArgs;
 
 /// Where to connect, and what to join it to.
 #[derive(Args, Clone, Debug)]
@@ -14,9 +15,11 @@ use super::values::target;
   portolan connect tcp://localhost:7001
   printf 'GET / HTTP/1.0\\r\\n\\r\\n' | portolan connect tls://example.org:443
   portolan connect udp://127.0.0.1:7001 --hex < questions.txt
+  portolan connect wss://example.org/chat --ping 20s --subprotocol chat
+  portolan connect ws://127.0.0.1:7080/ws/ticks --recv-only --json
   portolan connect unix:/run/app.sock --exec 'sh -c \"date; cat\"'")]
 pub struct ConnectArgs {
-    /// Where to connect: tcp:, tls:, unix: or udp:; host:port is tcp:
+    /// Where to connect: tcp:, tls:, unix:, udp:, ws: or wss:; host:port is tcp:
     #[arg(value_name = "URL", value_parser = target)]
     pub url: Url,
     /// Join this command's input and output to the connection, in place of ours
@@ -28,6 +31,9 @@ pub struct ConnectArgs {
     /// How stdin is sent, and how what comes is shown.
     #[command(flatten)]
     pub stdio: StdioArgs,
+    /// How a WebSocket is opened and kept.
+    #[command(flatten)]
+    pub websocket: WebSocketArgs,
     /// How to connect.
     #[command(flatten)]
     pub dial: DialArgs,

@@ -11,6 +11,7 @@ use super::pcap::PcapArgs;
 use super::serving::ServingArgs;
 use super::stdio::StdioArgs;
 use super::values::{duration, number, target};
+use super::websocket::WebSocketArgs;
 
 /// Where to listen, and what to do with who connects.
 #[derive(Args, Clone, Debug)]
@@ -20,9 +21,10 @@ use super::values::{duration, number, target};
   portolan listen tls:9000 --echo --max-conns 1000
   portolan listen unix:/run/date.sock --exec date
   portolan listen tcp://0.0.0.0:9000 --broadcast --allow 10.0.0.0/8
+  portolan listen ws:9000 --exec 'grep --line-buffered ahoy'
   portolan listen udp:9000 --echo --fault 'loss=5%,latency=50ms'")]
 pub struct ListenArgs {
-    /// Listen here: tcp:, tls:, unix: or udp:, on 127.0.0.1 where no host is named; port 0 is any
+    /// Listen here: tcp:, tls:, unix:, udp:, ws: or wss:, on 127.0.0.1 where no host is named; port 0 is any
     #[arg(value_name = "URL", value_parser = target)]
     pub url: Url,
     /// Send back what comes in
@@ -52,6 +54,9 @@ pub struct ListenArgs {
     /// How stdin is sent, and how what comes is shown.
     #[command(flatten)]
     pub stdio: StdioArgs,
+    /// How WebSockets are opened and kept.
+    #[command(flatten)]
+    pub websocket: WebSocketArgs,
     /// Whom to serve, and how.
     #[command(flatten)]
     pub serving: ServingArgs,

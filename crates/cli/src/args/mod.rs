@@ -22,6 +22,7 @@ pub mod serving;
 pub mod stdio;
 pub mod tls;
 pub mod values;
+pub mod websocket;
 
 use clap::{ArgMatches, Command, CommandFactory, Parser, Subcommand};
 
@@ -67,7 +68,7 @@ pub struct Cli {
 pub enum Verb {
     /// Is it up, how fast is each layer, and if not, which layer is broken and what to do
     Probe(Box<ProbeArgs>),
-    /// Join stdin and stdout to a stream or a datagram socket
+    /// Join stdin and stdout to a stream, a datagram socket or a WebSocket
     Connect(Box<ConnectArgs>),
     /// Accept connections, and do one thing with each
     Listen(Box<ListenArgs>),

@@ -6,6 +6,7 @@ use portolan::Url;
 use super::dial::DialArgs;
 use super::serving::ServingArgs;
 use super::values::{byte_rate, target};
+use super::websocket::WebSocketArgs;
 
 /// What to join, and how.
 #[derive(Args, Clone, Debug)]
@@ -14,13 +15,15 @@ use super::values::{byte_rate, target};
   portolan relay tls:8443 unix:/run/app.sock --tls site.pem,site.key    # TLS taken off
   portolan relay tcp:8080 tls://example.org:443                         # TLS added
   portolan relay tcp:8080 tcp://db:5432 --fault 'latency=100ms,jitter=20ms' --rate 1MB/s
+  portolan relay ws:8080 tcp://vnc:5900                # WebSocket taken off
+  portolan relay tcp:5900 wss://example.org/websockify  # WebSocket and TLS added
   portolan relay udp:5300 udp://192.0.2.53:53
   portolan relay tcp:8080 tcp://app:80 --proxy-protocol send")]
 pub struct RelayArgs {
-    /// Listen here: tcp:, tls:, unix: or udp:, on 127.0.0.1 where no host is named; port 0 is any
+    /// Listen here: tcp:, tls:, unix:, udp:, ws: or wss:, on 127.0.0.1 where no host is named; port 0 is any
     #[arg(value_name = "FROM", value_parser = target)]
     pub from: Url,
-    /// Dial this for each connection: tcp:, tls:, unix: or udp:
+    /// Dial this for each connection: tcp:, tls:, unix:, udp:, ws: or wss:
     #[arg(value_name = "TO", value_parser = target)]
     pub to: Url,
     /// Carry at most this much each way on each connection, such as 1MB/s
@@ -29,6 +32,9 @@ pub struct RelayArgs {
     /// Expect a PROXY header, of version 1 or 2, from who connects, or send one to TO, or both
     #[arg(long, value_name = "WAY", value_enum, value_delimiter = ',')]
     pub proxy_protocol: Vec<ProxyProtocol>,
+    /// How WebSockets are opened and kept, at either end.
+    #[command(flatten)]
+    pub websocket: WebSocketArgs,
     /// Whom to serve, and how.
     #[command(flatten)]
     pub serving: ServingArgs,

@@ -27,12 +27,27 @@ pub struct StdioArgs {
     /// Send this many bytes a datagram, and write datagrams as they come [default: one a line]
     #[arg(long, value_name = "N", value_parser = |n: &str| number::<usize>(n, 1..=65_507))]
     pub datagram_size: Option<usize>,
+    /// Send what is read as binary messages, and write messages as they come [default: a line each]
+    #[arg(long, conflicts_with_all = ["base64", "length_prefix"])]
+    pub binary: bool,
+    /// Send lines of Base64 as binary messages, and write every message as such a line
+    #[arg(long, conflicts_with_all = ["length_prefix", "datagram_size"])]
+    pub base64: bool,
+    /// Before each message, which is binary, stands its length, in four bytes, the greatest first
+    #[arg(long, conflicts_with = "datagram_size")]
+    pub length_prefix: bool,
 }
 
 impl StdioArgs {
-    /// How stdin becomes datagrams, and datagrams stdout.
+    /// How stdin becomes messages, and messages stdout.
     #[must_use]
     pub fn framing(&self) -> Framing {
-        self.datagram_size.map_or(Framing::Lines, Framing::Size)
+        match self {
+            Self { datagram_size: Some(size), .. } => Framing::Size(*size),
+            Self { binary: true, .. } => Framing::Chunks,
+            Self { base64: true, .. } => Framing::Base64,
+            Self { length_prefix: true, .. } => Framing::Length,
+            _ => Framing::Lines,
+        }
     }
 }

@@ -6,6 +6,9 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
+};
 use portolan::net::Place;
 use portolan::probe::{ExpectError, Expectation};
 use portolan::units::{self, UnitError};
@@ -108,6 +111,45 @@ pub(crate) fn server_name(text: &str) -> Result<String, &'static str> {
     match Host::parse(text) {
         Ok(Host::Name(name)) => Ok(name),
         _ => Err("not a host name such as example.org"),
+    }
+}
+
+/// Reads a token (RFC 9110 section 5.6.2), such as the name of a subprotocol.
+pub(crate) fn token(text: &str) -> Result<String, &'static str> {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    match !text.is_empty() && text.bytes().all(is_token) {
+        true => Ok(text.to_owned()),
+        false => Err("not a name such as chat or graphql-ws"),
+    }
+}
+
+/// A header field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: HeaderName,
+    /// Its value.
+    pub value: HeaderValue,
+}
+
+/// The fields that say how a response is sent, which only the server knows.
+const FRAMING: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE];
+
+impl FromStr for Field {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let read = || {
+            let (name, value) = text.split_once(':')?;
+            Some(Self { name: name.parse().ok()?, value: value.trim().parse().ok()? })
+        };
+        match read() {
+            Some(Self { name, .. }) if FRAMING.contains(&name) => {
+                Err(format!("HTTP itself decides on {name}"))
+            }
+            Some(field) => Ok(field),
+            None => Err("not NAME:VALUE, such as Cache-Control:no-store".to_owned()),
+        }
     }
 }
 
@@ -278,5 +320,25 @@ mod tests {
         assert_eq!(server_name("Bücher.example").unwrap(), "xn--bcher-kva.example");
         assert!(server_name("127.0.0.1").is_err());
         assert_eq!(target("localhost:80").unwrap().scheme(), Scheme::Tcp);
+    }
+
+    #[test]
+    fn a_field_has_a_name_and_a_value() {
+        let field: Field = "Cache-Control: no-store".parse().unwrap();
+        assert_eq!(
+            (field.name.as_str(), field.value.as_bytes()),
+            ("cache-control", &b"no-store"[..])
+        );
+        for bad in ["no-store", ":no-store", "a b:c", "a:b\nc", "Content-Length: 1"] {
+            assert!(bad.parse::<Field>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_subprotocol_is_a_token() {
+        assert_eq!(token("graphql-ws"), Ok("graphql-ws".to_owned()));
+        for bad in ["", "a b", "a,b", "é"] {
+            assert!(token(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -8,13 +8,14 @@ use portolan::net::pcap::Capture;
 use portolan::net::{Carried, Context, Dialer, Join, Retry, Stream, Until, now, retry};
 use portolan::relay::{Carry, End, Exec, Running};
 use portolan::units::show_duration;
-use portolan::{Error, Event, Kind, Timeouts};
+use portolan::{Error, Event, Kind, Scheme, Timeouts, ws};
 use serde_json::json;
 
 use super::capture::captured;
 use super::exec::tell_status;
 use super::signals::Signals;
 use super::stdio::Stdio;
+use super::websocket::Frames;
 use crate::args::applies::Given;
 use crate::args::connect::ConnectArgs;
 use crate::console::Console;
@@ -32,7 +33,9 @@ const GOOD: Duration = Duration::from_secs(10);
 pub async fn run(args: &ConnectArgs, given: &Given, console: &Console) -> Result<Exit, Error> {
     args.dial.validate()?;
     End::check(args.url.scheme())?;
-    given.check(&BTreeSet::from([args.url.scheme()]))?;
+    let schemes = BTreeSet::from([args.url.scheme()]);
+    given.check(&schemes)?;
+    given.check_websocket(&schemes)?;
     match &args.exec {
         Some(exec) => exec.check()?,
         None => args.dial.pcap.leave_stdout("the peer")?,
@@ -51,8 +54,12 @@ async fn connect(
     let mut signals = Signals::catch()?;
     let connecting = async {
         let dialer = args.dial.dialer_for(&args.url).await?.with_capture(capture);
-        let stdio = Stdio::new(&args.stdio, console);
-        Connector { args, dialer, stdio, console }.run().await
+        let mut stdio = Stdio::new(&args.stdio, console);
+        if shows_frames(args, console) {
+            stdio = stdio.without_output();
+        }
+        let websocket = args.websocket.config();
+        Connector { args, dialer, websocket, stdio, console }.run().await
     };
     tokio::select! {
         done = connecting => done,
@@ -60,10 +67,16 @@ async fn connect(
     }
 }
 
+/// Whether the log of a WebSocket's frames takes the place of the data.
+fn shows_frames(args: &ConnectArgs, console: &Console) -> bool {
+    console.is_json() && matches!(args.url.scheme(), Scheme::Ws | Scheme::Wss)
+}
+
 /// What connects, once or again and again.
 struct Connector<'a> {
     args: &'a ConnectArgs,
     dialer: Dialer,
+    websocket: ws::Config,
     stdio: Stdio,
     console: &'a Console,
 }
@@ -86,6 +99,9 @@ impl Connector<'_> {
             let mut cx = Context::new(timeouts);
             if self.console.verbosity() > 0 {
                 cx = cx.with_observer(Arc::new(Trace::new(self.console, None)));
+            }
+            if shows_frames(self.args, self.console) {
+                cx = cx.with_observer(Frames::new(self.console));
             }
             let started = now();
             let ended = self.once(&cx).await;
@@ -121,8 +137,9 @@ impl Connector<'_> {
 
     /// One connection, from the first phase to its end.
     async fn once(&self, cx: &Context) -> Result<Carried, Error> {
-        let Self { args, dialer, .. } = self;
-        let far = retry(&args.dial.retry(), cx, || End::dial(&args.url, dialer, cx)).await?;
+        let Self { args, dialer, websocket, .. } = self;
+        let dial = || End::dial(&args.url, dialer, websocket, cx);
+        let far = retry(&args.dial.retry(), cx, dial).await?;
         let carried = match &args.exec {
             Some(exec) => self.execute(exec, far, cx).await,
             None => {

@@ -102,6 +102,10 @@ impl Observer for Connections {
         }
     }
 
+    fn reads_lines(&self) -> bool {
+        false
+    }
+
     fn of_connection(&self, peer: &Endpoint) -> Option<Arc<dyn Observer>> {
         let is_traced = self.console.verbosity() > 0 && self.name.is_none();
         is_traced.then(|| Arc::new(Trace::of_peer(&self.console, peer)) as Arc<dyn Observer>)

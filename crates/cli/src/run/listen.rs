@@ -11,6 +11,7 @@ use portolan::net::{
     Connection, Context, Handler, Join, Listener, Session, Stream, Until, echo, serve_datagrams,
 };
 use portolan::relay::{Broadcast, Carry, End, Exec, Framing, Messages, Running, Talk};
+use portolan::ws::{self, WebSocket};
 use portolan::{Endpoint, Error, Kind, Scheme, Timeouts};
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +21,7 @@ use super::entrance::Entrance;
 use super::exec::tell_status;
 use super::signals::Signals;
 use super::stdio::Stdio;
+use super::websocket::{Answerer, Frames};
 use super::{descriptors, models};
 use crate::args::applies::{Given, misfit};
 use crate::args::listen::{ListenArgs, Model};
@@ -34,6 +36,7 @@ pub async fn run(args: &ListenArgs, given: &Given, console: &Console) -> Result<
     let scheme = args.url.scheme();
     End::check(scheme)?;
     given.check(&BTreeSet::from([scheme]))?;
+    given.check_websocket(&BTreeSet::from([scheme]))?;
     given.check_serving(scheme)?;
     check(args, given)?;
     let service = Service::new(args, console)?;
@@ -68,6 +71,10 @@ async fn serve(
             let workers = listener.share(args.workers)?;
             entrance.announce(&url, service.has_stdout())?;
             match args.model {
+                _ if is_websocket(args) => {
+                    let server = websockets(service.clone(), args);
+                    models::serve(workers, args.model, server, shutdown).await?;
+                }
                 Model::Threads => {
                     let handler = Threads::new(blocking_echo);
                     models::serve(workers, args.model, handler, shutdown).await?;
@@ -87,12 +94,45 @@ async fn serve(
 }
 
 async fn listener(entrance: &Entrance<'_>, service: &Service) -> Result<Listener, Error> {
-    let listener = entrance.listen().await?;
+    let mut listener = entrance.listen().await?;
+    if let Service::Stdio(_) = service
+        && entrance.console.is_json()
+        && matches!(entrance.url.scheme(), Scheme::Ws | Scheme::Wss)
+    {
+        listener = listener.with_observer(Frames::new(entrance.console));
+    }
     Ok(match (service, entrance.args.max_conns) {
         (Service::Stdio(_), None) => listener.with_limit(1),
         (Service::Stdio(_), Some(_)) => listener.with_max_connections(1),
         _ => listener,
     })
+}
+
+fn is_websocket(args: &ListenArgs) -> bool {
+    matches!(args.url.scheme(), Scheme::Ws | Scheme::Wss)
+}
+
+/// Serves each WebSocket that is opened.
+fn websockets(service: Service, args: &ListenArgs) -> impl Handler {
+    let config = match &service {
+        Service::Broadcast { room, .. } => room.config(&args.websocket),
+        _ => args.websocket.config(),
+    };
+    let attend = move |socket: WebSocket, info: ws::Info, cx: Context| match &service {
+        Service::Echo => Either::Left(Answerer::Echo.answer(socket)),
+        Service::Broadcast { room, .. } => Either::Left(room.clone().answer(socket)),
+        Service::Exec(..) | Service::Stdio(_) => {
+            let service = service.clone();
+            // Boxed, so that thousands of idle echoes do not hold the room for it.
+            Either::Right(Box::pin(async move {
+                let portolan::net::Info { peer, local, .. } = info.connection;
+                let local = local.map(Endpoint::from);
+                let end = End::websocket(socket, peer.clone());
+                service.attend(end, &peer, local.as_ref(), &cx).await
+            }))
+        }
+    };
+    ws::Server::new(attend).with_config(config)
 }
 
 /// Looks at flags that only make sense together.
@@ -106,15 +146,21 @@ fn check(args: &ListenArgs, given: &Given) -> Result<(), Error> {
             "--{flag} is for stdin and stdout, which --echo, --exec and --broadcast leave alone"
         ));
     }
+    let framing = ["binary", "base64", "length-prefix"];
+    if let Some(flag) = framing.iter().find(|flag| given.contains(flag))
+        && (args.echo || args.broadcast)
+    {
+        return refuse(format!("--{flag} is for stdin and stdout, or a command's"));
+    }
     if is_stdio {
         args.pcap.leave_stdout("the peer")?;
     }
     if given.contains("connect-timeout") && args.url.scheme() == Scheme::Udp {
-        let streams = ["tcp", "tls", "unix"];
+        let streams = ["tcp", "tls", "unix", "ws", "wss"];
         return Err(misfit("connect-timeout", &BTreeSet::from([Scheme::Udp]), &streams));
     }
     let is_threads = args.model == Model::Threads;
-    if is_threads && (!args.echo || args.url.scheme() == Scheme::Udp) {
+    if is_threads && (!args.echo || args.url.scheme() == Scheme::Udp || is_websocket(args)) {
         return refuse("--model threads serves --echo over streams only".to_owned());
     }
     if is_threads && !args.serving.fault.fault.is_empty() {
@@ -160,8 +206,12 @@ fn blocking_echo(connection: blocking::Connection, _cx: Context) -> std::io::Res
 #[derive(Clone)]
 enum Service {
     Echo,
-    Exec(Exec, Console),
-    Broadcast(Broadcast),
+    Exec(Exec, Framing, Console),
+    Broadcast {
+        crowd: Broadcast,
+        /// The same for WebSockets.
+        room: Answerer,
+    },
     Stdio(Arc<Desk>),
 }
 
@@ -172,12 +222,20 @@ impl Service {
         }
         if let Some(exec) = &args.exec {
             exec.check()?;
-            return Ok(Self::Exec(exec.clone(), *console));
+            // A line of a command is a message, as with websocketd; datagrams are of any bytes.
+            let framing = match is_websocket(args) {
+                true => args.stdio.framing(),
+                false => Framing::Chunks,
+            };
+            return Ok(Self::Exec(exec.clone(), framing, *console));
         }
         if args.broadcast {
-            return Ok(Self::Broadcast(Broadcast::new()));
+            return Ok(Self::Broadcast { crowd: Broadcast::new(), room: Answerer::broadcast() });
         }
-        let stdio = Stdio::new(&args.stdio, console);
+        let mut stdio = Stdio::new(&args.stdio, console);
+        if is_websocket(args) && console.is_json() {
+            stdio = stdio.without_output();
+        }
         Ok(Self::Stdio(Arc::new(Desk {
             talk: Talk::new(Stream::boxed(stdio.clone()), args.stdio.framing()),
             stdio,
@@ -201,14 +259,14 @@ impl Service {
                 End::Messages(messages) => messages.echo(cx).await,
                 _ => Ok(()),
             },
-            Self::Exec(exec, console) => {
+            Self::Exec(exec, framing, console) => {
                 let Running { stream, process } = exec.start(name, local)?;
-                let carry = carry(Until::Far, Framing::Chunks);
+                let carry = carry(Until::Far, *framing);
                 let carried = carry.join(peer, End::Stream(stream), cx).await;
                 tell_status(exec, process.end(cx).await, console);
                 carried.map(drop)
             }
-            Self::Broadcast(crowd) => crowd.take(peer, cx).await,
+            Self::Broadcast { crowd, .. } => crowd.take(peer, cx).await,
             Self::Stdio(desk) => desk.attend(peer, cx).await,
         }
     }

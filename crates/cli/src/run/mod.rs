@@ -23,6 +23,7 @@ pub mod serve;
 pub mod signals;
 mod stdio;
 mod targets;
+mod websocket;
 
 use std::time::Duration;
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use portolan::net::pcap::Capture;
-use portolan::net::{Join, serve_datagrams};
+use portolan::net::{Context, Handler, Join, serve_datagrams};
 use portolan::relay::{Carry, End, HeaderVersion, Relay};
-use portolan::{Error, Kind, Scheme};
+use portolan::ws::{self, WebSocket};
+use portolan::{Endpoint, Error, Kind, Scheme};
 use tokio_util::sync::CancellationToken;
 
 use super::capture::captured;
@@ -31,6 +32,7 @@ pub async fn run(args: &RelayArgs, given: &Given, console: &Console) -> Result<E
     given.check_serving(args.from.scheme())?;
     check(args, given)?;
     given.check(&BTreeSet::from([args.to.scheme()]))?;
+    given.check_websocket(&BTreeSet::from([args.from.scheme(), args.to.scheme()]))?;
     captured(&args.dial.pcap, console, async |capture, console| carry(args, capture, console).await)
         .await
 }
@@ -65,7 +67,13 @@ async fn carry(
             let url = listener.local_url();
             let workers = listener.share(workers(args))?;
             entrance.announce(&url, false)?;
-            models::serve(workers, model(args), relay, end.cancelled()).await?;
+            match args.from.scheme() {
+                Scheme::Ws | Scheme::Wss => {
+                    let server = websockets(relay, args);
+                    models::serve(workers, model(args), server, end.cancelled()).await?;
+                }
+                _ => models::serve(workers, model(args), relay, end.cancelled()).await?,
+            }
         }
         Ok(())
     };
@@ -74,6 +82,19 @@ async fn carry(
         () = signals.second(&end) => {}
     }
     Ok(entrance.exit())
+}
+
+/// Relays each WebSocket that is opened.
+fn websockets(relay: Relay, args: &RelayArgs) -> impl Handler {
+    let attend = move |socket: WebSocket, info: ws::Info, cx: Context| {
+        let relay = relay.clone();
+        async move {
+            let portolan::net::Info { peer, local, destination, .. } = info.connection;
+            let local = destination.or_else(|| local.map(Endpoint::from));
+            relay.relay(End::websocket(socket, peer.clone()), &peer, local.as_ref(), &cx).await
+        }
+    };
+    ws::Server::new(attend).with_config(args.websocket.config())
 }
 
 /// TCP is relayed by an event loop on each core: a connection stays on its loop, so that none of its
@@ -103,8 +124,10 @@ fn check(args: &RelayArgs, given: &Given) -> Result<(), Error> {
         );
     }
     let sends = args.proxy_protocol.iter().any(|way| *way != ProxyProtocol::Accept);
-    if sends && args.to.scheme() == Scheme::Udp {
-        return refuse("--proxy-protocol sends to streams only, not to udp:", "leave it out");
+    if sends && matches!(args.to.scheme(), Scheme::Udp | Scheme::Ws | Scheme::Wss) {
+        let message =
+            format!("--proxy-protocol sends to streams only, not to {}:", args.to.scheme());
+        return refuse(&message, "leave it out");
     }
     Ok(())
 }
@@ -122,8 +145,10 @@ async fn relay(args: &RelayArgs, capture: Option<Capture>) -> Result<Relay, Erro
     };
     let carry = Carry { join: Join { rate: args.rate, ..Join::default() }, ..Carry::default() };
     let dialer = args.dial.dialer_for(&args.to).await?.with_capture(capture);
-    let relay =
-        Relay::new(args.to.clone(), dialer)?.with_carry(carry).with_retry(args.dial.retry());
+    let relay = Relay::new(args.to.clone(), dialer)?
+        .with_websocket(args.websocket.config())
+        .with_carry(carry)
+        .with_retry(args.dial.retry());
     Ok(match header {
         Some(version) => relay.with_header(version),
         None => relay,

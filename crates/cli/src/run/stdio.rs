@@ -57,6 +57,12 @@ impl Stdio {
         Self(Arc::new(Mutex::new(State { input, output, failure: None })))
     }
 
+    /// The same where somebody else shows what passes.
+    pub(super) fn without_output(self) -> Self {
+        self.state().output.form = Form::Nothing;
+        self
+    }
+
     /// Whether there is no more input.
     pub(super) fn has_ended(&self) -> bool {
         self.state().input.has_ended

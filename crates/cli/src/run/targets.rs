@@ -6,7 +6,7 @@ use std::path::Path;
 
 use portolan::lab::Lab;
 use portolan::probe::{Target, check};
-use portolan::{Error, Kind, Url, redact};
+use portolan::{Error, Kind, Scheme, Url, redact};
 
 use crate::args::probe::ProbeArgs;
 use crate::args::values;
@@ -64,7 +64,8 @@ pub(super) fn read<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     Ok(urls)
 }
 
-/// Every server of the lab; its proxies are probed by going through them to its HTTP server.
+/// Every server of the lab, and its WebSocket; its proxies are probed by going through them to its
+/// HTTP server.
 pub(super) fn of_lab(lab: &Lab) -> Vec<Target> {
     let http = lab.url("http");
     let targets = lab.servers().iter().filter_map(|server| {
@@ -75,5 +76,22 @@ pub(super) fn of_lab(lab: &Lab) -> Vec<Target> {
             Some(Target { name, url: server.url.clone(), via: None })
         }
     });
-    targets.collect()
+    targets
+        .flat_map(|target| {
+            let websocket = websocket(&target);
+            [Some(target), websocket]
+        })
+        .flatten()
+        .collect()
+}
+
+/// The echo of a server of HTTP.
+fn websocket(target: &Target) -> Option<Target> {
+    let scheme = match target.url.scheme() {
+        Scheme::Http if target.via.is_none() => Scheme::Ws,
+        Scheme::Https => Scheme::Wss,
+        _ => return None,
+    };
+    let url = Url::from_endpoint(scheme, &target.url.endpoint()).with_path("/ws").ok()?;
+    Some(Target { name: Some(scheme.name().to_owned()), url, via: None })
 }

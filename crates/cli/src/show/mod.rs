@@ -6,6 +6,7 @@ pub mod data;
 pub mod dump;
 pub mod error;
 pub mod format;
+pub mod frame;
 pub mod get;
 pub mod http;
 pub mod phases;

@@ -11,10 +11,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use super::Limits;
 use super::buffered::Buffered;
 use super::turn::Broken;
-use crate::wire::{BadRequest, BodyDecoder, Framing, Piece};
-
-/// How much is read at once.
-const ROOM: usize = 64 * 1024;
+use crate::wire::{BadRequest, BodyDecoder, Framing, PIECE, Piece};
 
 /// The body as who answers sees it: read from the connection as it is asked for.
 pub(super) struct RequestBody {
@@ -122,7 +119,7 @@ impl Feed {
             if std::mem::take(&mut self.owes_continue) && io.input.is_empty() {
                 io.output().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
             }
-            match io.poll_fill(cx, ROOM) {
+            match io.poll_fill(cx, PIECE) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(Broken::Cut)),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),

@@ -16,6 +16,7 @@ use super::leading::leading;
 use super::recent::Lookup;
 use super::send::write_status;
 use super::turn::{After, Begun, Broken, answer};
+use super::upgrade::Then;
 use super::{Visit, buffers, http2};
 use crate::file_slice::FileSlice;
 use crate::wire::{BadRequest, Fields, Head, Scan};
@@ -38,10 +39,20 @@ pub(super) struct Exchange<'a> {
 /// What a connection comes to next.
 enum Next {
     Request(Box<Begun>),
-    Http2,
+    End(End),
+}
+
+/// How a connection ends.
+pub(super) enum End {
+    /// By a close; whether the peer may still be sending.
+    Close { lingers: bool },
+    /// By a refusal.
     Refuse(BadRequest),
-    /// Nothing.
-    End,
+    /// It goes on in another protocol.
+    Upgrade(Then),
+    /// It goes on in HTTP/2.
+    Http2,
+    /// It is of no use any more.
     Broken(Broken),
 }
 
@@ -68,23 +79,20 @@ impl<'a> Exchange<'a> {
         Self { visit, io: Buffered::new(stream), file: None, scan: Scan::default(), count: 0 }
     }
 
-    /// Answers requests until the connection ends, or the server stops and none is under way.
-    pub(super) async fn run(
-        mut self,
-        mut stopping: Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<(), Error> {
+    /// Answers requests, until there will be no other: the server stops and none is under way, or
+    /// the connection ends, which is left to do.
+    pub(super) async fn run(&mut self, mut stopping: Pin<&mut impl Future<Output = ()>>) -> End {
         loop {
             let next = poll_fn(|cx| self.poll_next(cx, stopping.as_mut())).await;
-            // Boxed, so that a connection that is idle needs no room for it.
-            let after = match next {
-                Next::Request(begun) => Box::pin(answer(&mut self.io, self.visit, *begun)).await,
-                Next::Http2 => return Box::pin(self.serve_http2()).await,
-                Next::Refuse(error) => Ok(After::Refuse(error)),
-                Next::End => Ok(After::Close { lingers: false }),
-                Next::Broken(broken) => Err(broken),
+            let begun = match next {
+                Next::Request(begun) => begun,
+                Next::End(end) => return end,
             };
-            if !matches!(after, Ok(After::Next)) {
-                return Box::pin(self.finish(after)).await;
+            // Boxed, so that a connection that is idle needs no room for it.
+            match Box::pin(answer(&mut self.io, self.visit, *begun)).await {
+                Ok(After::Next) => {}
+                Ok(After::End(end)) => return end,
+                Err(broken) => return End::Broken(broken),
             }
         }
     }
@@ -103,11 +111,13 @@ impl<'a> Exchange<'a> {
             }
             match self.poll_send(cx) {
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Next::Broken(error.into())),
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(Next::End(End::Broken(error.into())));
+                }
                 Poll::Pending => {
                     let stall = self.visit.server.limits.stall;
                     ready!(self.io.poll_limit(cx, Wait::Peer, stall));
-                    return Poll::Ready(Next::Broken(Broken::Stalled));
+                    return Poll::Ready(Next::End(End::Broken(Broken::Stalled)));
                 }
             }
             if matches!(found, Found::Full) {
@@ -115,7 +125,7 @@ impl<'a> Exchange<'a> {
             }
             match self.io.poll_fill(cx, buffers::SIZE) {
                 Poll::Ready(Ok(1..)) => {}
-                Poll::Ready(ended) => return Poll::Ready(self.ended(ended.err())),
+                Poll::Ready(ended) => return Poll::Ready(Next::End(self.ended(ended.err()))),
                 Poll::Pending => return self.poll_idle(cx, stopping),
             }
         }
@@ -139,22 +149,22 @@ impl<'a> Exchange<'a> {
         let limits = &self.visit.server.limits;
         if !self.io.input.is_empty() {
             ready!(self.io.poll_limit(cx, Wait::Head, limits.head_time));
-            return Poll::Ready(Next::Refuse(BadRequest::TooSlow));
+            return Poll::Ready(Next::End(End::Refuse(BadRequest::TooSlow)));
         }
         let is_stopping = stopping.poll(cx).is_ready();
         let limit = if self.count == 0 { limits.head_time } else { limits.keep_alive };
         if !is_stopping {
             ready!(self.io.poll_limit(cx, Wait::Request, limit));
         }
-        Poll::Ready(Next::End)
+        Poll::Ready(Next::End(End::Close { lingers: false }))
     }
 
     /// The peer has said all, or is gone. Between two requests it may.
-    fn ended(&self, error: Option<std::io::Error>) -> Next {
+    fn ended(&self, error: Option<std::io::Error>) -> End {
         match error {
-            _ if self.io.input.is_empty() => Next::End,
-            None => Next::Broken(Broken::Cut),
-            Some(error) => Next::Broken(error.into()),
+            _ if self.io.input.is_empty() => End::Close { lingers: false },
+            None => End::Broken(Broken::Cut),
+            Some(error) => End::Broken(error.into()),
         }
     }
 
@@ -177,7 +187,7 @@ impl<'a> Exchange<'a> {
                 Ok(Begin::Part) => return Found::Part,
                 Ok(Begin::Answered) => {}
                 Ok(Begin::Request(begun)) => return Found::Next(Next::Request(begun)),
-                Err(error) => return Found::Next(Next::Refuse(error)),
+                Err(error) => return Found::Next(Next::End(End::Refuse(error))),
             }
         }
     }
@@ -192,7 +202,7 @@ impl<'a> Exchange<'a> {
             return None;
         }
         let is_whole = length == http2::PREFACE.len();
-        Some(if is_whole { Found::Next(Next::Http2) } else { Found::Part })
+        Some(if is_whole { Found::Next(Next::End(End::Http2)) } else { Found::Part })
     }
 
     /// Takes a request off the buffer, once all of its head is there.
@@ -226,30 +236,25 @@ impl<'a> Exchange<'a> {
         Ok(begin)
     }
 
-    /// Goes on in HTTP/2.
-    async fn serve_http2(self) -> Result<(), Error> {
-        http2::serve(leading(self.io.input, self.io.stream), self.visit).await
-    }
-
     /// Brings the connection to its end.
-    async fn finish(mut self, after: Result<After, Broken>) -> Result<(), Error> {
-        match after {
-            Ok(After::Upgrade(then)) => {
+    pub(super) async fn finish(mut self, end: End) -> Result<(), Error> {
+        match end {
+            End::Http2 => http2::serve(leading(self.io.input, self.io.stream), self.visit).await,
+            End::Upgrade(then) => {
                 self.flush().await.map_err(failure)?;
                 then(leading(self.io.input, self.io.stream)).await;
                 Ok(())
             }
-            Ok(After::Refuse(error)) => {
+            End::Refuse(error) => {
                 self.refuse(error);
                 self.close(true).await;
                 Err(failure(error.into()))
             }
-            Ok(After::Close { lingers }) => {
+            End::Close { lingers } => {
                 self.close(lingers).await;
                 Ok(())
             }
-            Ok(After::Next) => Ok(()),
-            Err(broken) => {
+            End::Broken(broken) => {
                 if !matches!(broken, Broken::Lost(_) | Broken::Stalled) {
                     self.close(false).await;
                 }

@@ -15,9 +15,10 @@ use hyper::body::{Body as _, Frame};
 use super::Visit;
 use super::body::{Feed, body};
 use super::buffered::{Buffered, Wait};
+use super::exchange::End;
 use super::recent::Ticket;
 use super::send::{Asked, Delivery, Plan, write_end};
-use super::upgrade::{Then, Upgrade};
+use super::upgrade::Upgrade;
 use crate::file_slice::{FileBody, FileSlice};
 use crate::wire::{BadRequest, Framing, Head, list};
 
@@ -45,12 +46,8 @@ pub(super) enum Broken {
 pub(super) enum After {
     /// It carries the next request.
     Next,
-    /// It is closed; whether the peer may still be sending.
-    Close { lingers: bool },
-    /// It is refused, and closed.
-    Refuse(BadRequest),
-    /// It is handed over.
-    Upgrade(Then),
+    /// It ends.
+    End(End),
 }
 
 /// One request, while it is answered.
@@ -111,17 +108,17 @@ pub(super) async fn answer(
     let mut entry = visit.log_entry(&request);
     let (body, mut feed) = match body(framing, expects_continue, &visit.server.limits) {
         Ok(both) => both,
-        Err(error) => return Ok(After::Refuse(error)),
+        Err(error) => return Ok(After::End(End::Refuse(error))),
     };
     if let Err(error) = feed.begin(io) {
-        return Ok(After::Refuse(error));
+        return Ok(After::End(End::Refuse(error)));
     }
     let upgrade = Upgrade::of(&request);
     let mut turn = Turn { io, visit, feed, asked, sent: 0 };
     let response = match turn.respond(request.map(|()| Body::new(body)), upgrade.clone()).await {
         Ok(response) => response,
-        Err(Broken::Bad(error)) => return Ok(After::Refuse(error)),
-        Err(Broken::Stalled) => return Ok(After::Refuse(BadRequest::TooSlow)),
+        Err(Broken::Bad(error)) => return Ok(After::End(End::Refuse(error))),
+        Err(Broken::Stalled) => return Ok(After::End(End::Refuse(BadRequest::TooSlow))),
         Err(broken) => return Err(broken),
     };
     let status = response.status();
@@ -132,14 +129,14 @@ pub(super) async fn answer(
     let plan = sent?;
     if plan.switches {
         let then = upgrade.and_then(|upgrade| upgrade.take());
-        return Ok(then.map_or(After::Close { lingers: false }, After::Upgrade));
+        return Ok(After::End(then.map_or(End::Close { lingers: false }, End::Upgrade)));
     }
     let is_read = turn.finish_reading(plan.persists).await?;
-    Ok(if plan.persists && is_read {
-        After::Next
-    } else {
-        After::Close { lingers: may_persist || !is_read }
-    })
+    if plan.persists && is_read {
+        return Ok(After::Next);
+    }
+    // Who wanted to go on, or has more to send, may be sending.
+    Ok(After::End(End::Close { lingers: may_persist || !is_read }))
 }
 
 impl Turn<'_> {

@@ -8,6 +8,9 @@ use super::head::Framing;
 use super::refusal::BadRequest;
 use crate::Limits;
 
+/// The most that is in one piece.
+pub(crate) const PIECE: usize = 32 * 1024;
+
 /// Takes the body of a request off the bytes that come after its head.
 #[derive(Debug)]
 pub struct BodyDecoder {
@@ -79,7 +82,7 @@ impl BodyDecoder {
 
 /// Takes what there is off the front of `input`, and no more than is `left`.
 pub(super) fn take(left: &mut u64, input: &mut BytesMut) -> Option<Bytes> {
-    let count = input.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+    let count = input.len().min(PIECE).min(usize::try_from(*left).unwrap_or(usize::MAX));
     *left -= count as u64;
     (count > 0).then(|| input.split_to(count).freeze())
 }

@@ -30,4 +30,5 @@ pub use fields::Fields;
 pub use head::{Framing, Head, Scan};
 pub use refusal::BadRequest;
 
+pub(crate) use body::PIECE;
 pub(crate) use fields::list;

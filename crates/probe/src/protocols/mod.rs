@@ -3,6 +3,7 @@
 mod datagram;
 mod http;
 mod stream;
+mod websocket;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -58,7 +59,8 @@ pub struct Answer {
     pub notes: Vec<String>,
 }
 
-const PROTOCOLS: [&dyn Protocol; 3] = [&stream::Streams, &datagram::Udp, &http::Http];
+const PROTOCOLS: [&dyn Protocol; 4] =
+    [&stream::Streams, &datagram::Udp, &http::Http, &websocket::WebSockets];
 
 /// The schemes of the URLs that can be probed.
 pub fn schemes() -> impl Iterator<Item = Scheme> {

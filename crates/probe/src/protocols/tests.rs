@@ -19,17 +19,17 @@ fn every_scheme_has_one_protocol_and_phases() {
         assert_eq!(protocols == 1, !phases(scheme).is_empty(), "{scheme}");
     }
     let names: Vec<_> = all_phases().into_iter().map(Phase::name).collect();
-    assert_eq!(names, ["resolve", "connect", "proxy", "wait", "tls", "send", "receive"]);
+    assert_eq!(names, ["resolve", "connect", "proxy", "wait", "tls", "send", "receive", "upgrade"]);
 }
 
 #[test]
 fn a_scheme_that_is_not_known_is_refused_with_those_that_are() {
     assert!(check(&"https://example.org".parse().unwrap()).is_ok());
-    let error = check(&"ws://user:secret@example.org".parse().unwrap()).unwrap_err();
+    let error = check(&"ftp://user:secret@example.org".parse().unwrap()).unwrap_err();
     assert_eq!(error.kind(), Kind::Usage);
-    let words = "probe does not know ws: URLs yet, as in ws://***@example.org/";
+    let words = "probe does not know ftp: URLs yet, as in ftp://***@example.org/";
     assert_eq!(error.to_string(), words);
-    assert_eq!(error.hint(), Some("it knows tcp: udp: unix: tls: http: https:"));
+    assert_eq!(error.hint(), Some("it knows tcp: udp: unix: tls: http: https: ws: wss:"));
 }
 
 /// Answers each request with this.

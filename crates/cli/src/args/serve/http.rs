@@ -5,15 +5,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
-};
 use portolan::{Endpoint, Scheme, Url, UrlError};
 
 use crate::args::login::Secret;
 use crate::args::pcap::PcapArgs;
 use crate::args::serving::ServingArgs;
-use crate::args::values::{duration, number, size};
+use crate::args::values::{Field, duration, number, size};
 
 /// Which files, where, and for whom.
 #[derive(Args, Clone, Debug)]
@@ -190,36 +187,6 @@ fn bare(text: &str) -> Result<Place, UrlError> {
     url.map(|url| Place::Bare(url.endpoint()))
 }
 
-/// A header field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field {
-    /// Its name.
-    pub name: HeaderName,
-    /// Its value.
-    pub value: HeaderValue,
-}
-
-/// The fields that say how a response is sent, which only the server knows.
-const FRAMING: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE];
-
-impl FromStr for Field {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let read = || {
-            let (name, value) = text.split_once(':')?;
-            Some(Self { name: name.parse().ok()?, value: value.trim().parse().ok()? })
-        };
-        match read() {
-            Some(Self { name, .. }) if FRAMING.contains(&name) => {
-                Err(format!("the server alone decides on {name}"))
-            }
-            Some(field) => Ok(field),
-            None => Err("not NAME:VALUE, such as Cache-Control:no-store".to_owned()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,17 +211,5 @@ mod tests {
         assert!(refused("ftp://127.0.0.1").contains("not on ftp:"));
         assert!(refused("http://127.0.0.1/a").contains("no path"));
         assert!(refused("127.0.0.1:99999").contains("port"), "{}", refused("127.0.0.1:99999"));
-    }
-
-    #[test]
-    fn a_field_has_a_name_and_a_value() {
-        let field: Field = "Cache-Control: no-store".parse().unwrap();
-        assert_eq!(
-            (field.name.as_str(), field.value.as_bytes()),
-            ("cache-control", &b"no-store"[..])
-        );
-        for bad in ["no-store", ":no-store", "a b:c", "a:b\nc", "Content-Length: 1"] {
-            assert!(bad.parse::<Field>().is_err(), "{bad}");
-        }
     }
 }

@@ -1,10 +1,12 @@
 //! The arguments of `serve`: a subcommand for each protocol.
 
 pub mod http;
+pub mod ws;
 
 use clap::{Args, Subcommand};
 
 use self::http::ServeHttpArgs;
+use self::ws::ServeWsArgs;
 
 /// Which server.
 #[derive(Args, Clone, Debug)]
@@ -24,4 +26,6 @@ pub struct ServeArgs {
 pub enum Protocol {
     /// Serve the files of a directory over HTTP
     Http(Box<ServeHttpArgs>),
+    /// Answer each WebSocket alike: by an echo, or by passing on what it says to all others
+    Ws(Box<ServeWsArgs>),
 }

@@ -11,7 +11,8 @@ use super::access_log::AccessLog;
 use crate::args::applies::Given;
 use crate::args::listen::Model;
 use crate::args::login::Secret;
-use crate::args::serve::http::{AuthArgs, Field, ServeHttpArgs};
+use crate::args::serve::http::{AuthArgs, ServeHttpArgs};
+use crate::args::values::Field;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::run::blocking;
@@ -48,8 +49,7 @@ async fn serve(
     console: &Console,
 ) -> Result<Exit, Error> {
     let log = AccessLog::new(args.access_log, console);
-    let mut server =
-        Server::new(files(args, console).await?.into_router()).with_limits(limits(args));
+    let mut server = Server::files(files(args, console).await?).with_limits(limits(args));
     if log.is_some() {
         server = server.with_access_log();
     }

@@ -2,6 +2,7 @@
 
 mod access_log;
 mod http;
+mod ws;
 
 use portolan::Error;
 use tokio::runtime::Builder;
@@ -19,6 +20,7 @@ use crate::exit::Exit;
 pub async fn run(args: &ServeArgs, given: &Given, console: &Console) -> Result<Exit, Error> {
     match &args.protocol {
         Protocol::Http(args) => http::run(args, given, console).await,
+        Protocol::Ws(args) => ws::run(args, given, console).await,
     }
 }
 
@@ -26,5 +28,6 @@ pub async fn run(args: &ServeArgs, given: &Given, console: &Console) -> Result<E
 pub(super) fn runtime(args: &ServeArgs) -> Builder {
     match &args.protocol {
         Protocol::Http(args) => models::runtime(http::model(args)),
+        Protocol::Ws(_) => models::runtime(ws::MODEL),
     }
 }

@@ -19,6 +19,7 @@ mod status;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod websocket;
 
 use axum::Router;
 use axum::extract::Request;
@@ -74,11 +75,12 @@ fn routes() -> Router {
         .merge(data::routes())
         .merge(pages::routes())
         .merge(site::routes())
+        .merge(websocket::routes())
         .layer(from_fn(for_all))
 }
 
 /// What the index says: the lines of each family.
-const INDEX: [&str; 12] = [
+const INDEX: [&str; 13] = [
     inspect::INDEX,
     status::INDEX,
     auth::INDEX,
@@ -91,6 +93,7 @@ const INDEX: [&str; 12] = [
     data::INDEX,
     pages::INDEX,
     site::INDEX,
+    websocket::INDEX,
 ];
 
 async fn index() -> String {

@@ -1,0 +1,44 @@
+//! The flags of verbs that open WebSockets, with one meaning for both ends.
+
+use std::time::Duration;
+
+use clap::Args;
+use portolan::ws::{Config, Deflate};
+
+use super::values::{Field, interval, token};
+
+/// How WebSockets are opened and kept.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "WebSocket")]
+pub struct WebSocketArgs {
+    /// Ping the peer when it was silent for this time; one that does not answer for 20s is lost
+    #[arg(long, value_name = "DUR", value_parser = interval)]
+    pub ping: Option<Duration>,
+    /// Speak this subprotocol, or one of several, the best first
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = token)]
+    pub subprotocol: Vec<String>,
+    /// Say this in the opening handshake, too, such as Origin:https://a.example; can be repeated
+    #[arg(short = 'H', long, value_name = "NAME:VALUE")]
+    pub header: Vec<Field>,
+    /// Compress messages where the peer can do so (permessage-deflate)
+    #[arg(long)]
+    pub compressed: bool,
+}
+
+/// The flags of [`WebSocketArgs`].
+pub(super) const FLAGS: [&str; 4] = ["ping", "subprotocol", "header", "compressed"];
+
+impl WebSocketArgs {
+    /// What they mean for a connection.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        let fields = self.header.iter().map(|Field { name, value }| (name.clone(), value.clone()));
+        Config {
+            deflate: self.compressed.then(Deflate::default),
+            subprotocols: self.subprotocol.clone(),
+            headers: fields.collect(),
+            ping: self.ping,
+            ..Config::default()
+        }
+    }
+}

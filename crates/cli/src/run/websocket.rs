@@ -1,0 +1,89 @@
+//! WebSockets: what a server does with each, and the log of their frames.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use portolan::net::Observer;
+use portolan::ws::{Config, Policy, Room, WebSocket};
+use portolan::{Endpoint, Error, Event};
+
+use crate::args::websocket::WebSocketArgs;
+use crate::console::Console;
+use crate::show::frame::FrameReport;
+
+/// How many messages wait for a member of a room that is slow, and how large each may be: so many
+/// bytes, 256 MiB, are kept for all of them together.
+const WAITING: usize = 256;
+const SAID_MAX: usize = 1 << 20;
+
+/// What is done with each WebSocket by a server that answers by itself.
+#[derive(Clone)]
+pub(super) enum Answerer {
+    /// What comes in is sent back.
+    Echo,
+    /// What one says is passed on to all others; who is too slow for it is closed.
+    Broadcast(Room),
+}
+
+impl Answerer {
+    pub(super) fn broadcast() -> Self {
+        Self::Broadcast(Room::new(WAITING, Policy::Close))
+    }
+
+    /// How connections are opened.
+    pub(super) fn config(&self, args: &WebSocketArgs) -> Config {
+        let mut config = args.config();
+        if let Self::Broadcast(_) = self {
+            config.limits.max_message = SAID_MAX;
+        }
+        config
+    }
+
+    /// Answers until the connection is closed.
+    ///
+    /// # Errors
+    /// Those of [`WebSocket::receive`] and [`portolan::ws::Member::receive`].
+    pub(super) async fn answer(self, mut socket: WebSocket) -> Result<(), Error> {
+        match self {
+            Self::Echo => {
+                while let Some(message) = socket.receive().await? {
+                    socket.feed(message).await?;
+                }
+            }
+            Self::Broadcast(room) => {
+                let mut member = room.join(socket);
+                while let Some(message) = member.receive().await? {
+                    member.say(message);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells of each frame, in JSON.
+pub(super) struct Frames {
+    console: Console,
+    /// Whose they are, where there are several.
+    peer: Option<Endpoint>,
+}
+
+impl Frames {
+    pub(super) fn new(console: &Console) -> Arc<Self> {
+        Arc::new(Self { console: *console, peer: None })
+    }
+}
+
+impl Observer for Frames {
+    fn observe(&self, _at: Instant, event: &Event) {
+        if let Event::Frame(direction, frame) = event {
+            let report = FrameReport::new(*direction, frame, self.peer.as_ref());
+            // Where stdout is gone there is nobody left to tell.
+            let _ = self.console.json("frame", &report);
+        }
+    }
+
+    fn of_connection(&self, peer: &Endpoint) -> Option<Arc<dyn Observer>> {
+        Some(Arc::new(Self { console: self.console, peer: Some(peer.clone()) }))
+    }
+}

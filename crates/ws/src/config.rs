@@ -1,0 +1,69 @@
+//! What is the same for both ends.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use crate::wire::{Deflate, Limits};
+
+/// How a client connects, or a server lets connect, and how messages are carried then.
+///
+/// # Defaults
+/// Messages and frames of up to 16 MiB; no compression; no subprotocols; no pings; 10 s for the
+/// opening handshake, 20 s for a pong, 5 s for the closing handshake, 30 s for the peer to read what
+/// is sent; pages of every origin.
+///
+/// ```
+/// use portolan_ws::{Config, Deflate};
+/// use std::time::Duration;
+///
+/// let config = Config {
+///     deflate: Some(Deflate::default()),
+///     ping: Some(Duration::from_secs(20)),
+///     ..Config::default()
+/// };
+/// assert_eq!(config.limits.max_message, 16 << 20);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How much a peer may send at once.
+    pub limits: Limits,
+    /// Whether, and how, messages are compressed: a client offers it, a server agrees to it.
+    pub deflate: Option<Deflate>,
+    /// The subprotocols that we speak, the best first (RFC 6455 section 1.9). A client that offers
+    /// some is served without any where the server chooses none; a server that has some refuses a
+    /// client that offers only others.
+    pub subprotocols: Vec<String>,
+    /// What else the request, or the response that accepts, says.
+    pub headers: HeaderMap,
+    /// The origins of which pages may connect to a server, as `https://host[:port]`; all where this
+    /// is `None`. Clients that are no browsers name no origin, and may connect.
+    pub origins: Option<Vec<String>>,
+    /// The longest that the opening handshake may take.
+    pub handshake: Duration,
+    /// After how long a silence the peer is pinged.
+    pub ping: Option<Duration>,
+    /// How long a pong may take: then the peer is taken for dead.
+    pub pong: Duration,
+    /// How long the closing handshake may take.
+    pub close: Duration,
+    /// How long the peer may read nothing of what is sent.
+    pub stall: Option<Duration>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            deflate: None,
+            subprotocols: Vec::new(),
+            headers: HeaderMap::new(),
+            origins: None,
+            handshake: Duration::from_secs(10),
+            ping: None,
+            pong: Duration::from_secs(20),
+            close: Duration::from_secs(5),
+            stall: Some(Duration::from_secs(30)),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The times of a connection: when to ping, and when it has taken too long.
+//!
+//! A connection has one timer, which is made when it first waits. It is not set back with each
+//! message: when it rings, it is asked whether anything is due by now.
+
+use std::future::pending;
+use std::pin::Pin;
+use std::task::{self, Poll, ready};
+use std::time::{Duration, Instant};
+
+use portolan_core::Timeouts;
+use portolan_net::{Context, now};
+
+use crate::Config;
+
+/// What must be done now, with the limit that has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// The peer is to be pinged.
+    Ping,
+    /// No pong came.
+    Pong(Duration),
+    /// The peer was silent.
+    Idle(Duration),
+    /// The peer reads nothing.
+    Stall(Duration),
+    /// The closing handshake has not ended.
+    Close(Duration),
+    /// The whole operation is over.
+    Deadline,
+    /// The server shuts down.
+    Stopping,
+}
+
+pub(crate) struct Watch {
+    ping: Option<Duration>,
+    pong: Duration,
+    idle: Option<Duration>,
+    stall: Option<Duration>,
+    close: Duration,
+    /// When the peer was heard last.
+    heard: Instant,
+    /// The ping that is not answered.
+    asked: Option<Instant>,
+    /// How many pings were sent: the payload of the last.
+    pings: u64,
+    latency: Option<Duration>,
+    /// Since when nothing could be written.
+    blocked: Option<Instant>,
+    /// Since when we want to leave.
+    leaving: Option<Instant>,
+    /// Whether it was said that the server shuts down.
+    is_told: bool,
+    timer: Option<Timer>,
+}
+
+struct Timer {
+    at: Option<Instant>,
+    /// Gives whether the server shuts down.
+    ringing: Pin<Box<dyn Future<Output = bool> + Send>>,
+}
+
+impl Watch {
+    pub(crate) fn new(config: &Config, cx: &Context) -> Self {
+        Self {
+            ping: config.ping,
+            pong: config.pong,
+            idle: cx.timeouts().idle,
+            stall: config.stall,
+            close: config.close,
+            heard: now(),
+            asked: None,
+            pings: 0,
+            latency: None,
+            blocked: None,
+            leaving: None,
+            is_told: false,
+            timer: None,
+        }
+    }
+
+    /// How long the last pong took.
+    pub(crate) const fn latency(&self) -> Option<Duration> {
+        self.latency
+    }
+
+    /// The peer was heard.
+    pub(crate) fn hear(&mut self) {
+        if self.ping.is_some() || self.idle.is_some() {
+            self.heard = now();
+        }
+    }
+
+    /// A ping is sent; gives its payload.
+    pub(crate) fn ask(&mut self) -> [u8; 8] {
+        self.pings += 1;
+        self.asked = Some(now());
+        self.pings.to_be_bytes()
+    }
+
+    /// Whether this pong answers the last ping.
+    pub(crate) fn is_pong(&mut self, payload: &[u8]) -> bool {
+        match self.asked.filter(|_| payload == self.pings.to_be_bytes()) {
+            Some(asked) => {
+                self.asked = None;
+                self.latency = Some(now().saturating_duration_since(asked));
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Nothing can be written for now.
+    pub(crate) fn is_blocked(&mut self) {
+        self.blocked.get_or_insert_with(now);
+    }
+
+    /// Something was written.
+    pub(crate) const fn is_read_by_peer(&mut self) {
+        self.blocked = None;
+    }
+
+    /// The closing handshake begins.
+    pub(crate) fn leave(&mut self) {
+        self.leaving.get_or_insert_with(now);
+    }
+
+    /// Waits until something is due.
+    pub(crate) fn poll(&mut self, cx: &Context, task: &mut task::Context<'_>) -> Poll<Due> {
+        loop {
+            let next = self.next(cx);
+            let at = next.map(|(at, _)| at);
+            let timer = match &mut self.timer {
+                Some(timer) if timer.rings_by(at) => timer,
+                timer => timer.insert(Timer::new(at, self.is_told, cx)),
+            };
+            let is_stopping = ready!(timer.ringing.as_mut().poll(task));
+            self.timer = None;
+            if is_stopping {
+                self.is_told = true;
+                return Poll::Ready(Due::Stopping);
+            }
+            match next {
+                Some((at, due)) if at <= now() => return Poll::Ready(due),
+                _ => {}
+            }
+        }
+    }
+
+    /// What is due next, and when.
+    fn next(&self, cx: &Context) -> Option<(Instant, Due)> {
+        if let Some(leaving) = self.leaving {
+            return Some((leaving + self.close, Due::Close(self.close)));
+        }
+        let after = |since: Option<Instant>, limit: Option<Duration>, due: fn(Duration) -> Due| {
+            let limit = limit?;
+            Some((since?.checked_add(limit)?, due(limit)))
+        };
+        let heard = Some(self.heard);
+        let unasked = heard.filter(|_| self.asked.is_none());
+        [
+            cx.deadline().instant().map(|end| (end, Due::Deadline)),
+            after(self.blocked, self.stall, Due::Stall),
+            after(self.asked, Some(self.pong), Due::Pong),
+            after(unasked, self.ping, |_| Due::Ping),
+            after(heard, self.idle, Due::Idle),
+        ]
+        .into_iter()
+        .flatten()
+        .min_by_key(|(at, _)| *at)
+    }
+}
+
+impl Timer {
+    fn new(at: Option<Instant>, is_told: bool, cx: &Context) -> Self {
+        // What is due after the operation's own deadline has a time of its own.
+        let limit = at.map(|at| at.saturating_duration_since(now()));
+        let limited = Context::new(Timeouts::default()).limited(limit);
+        let cx = cx.clone();
+        let ringing = Box::pin(async move {
+            let stopping = async {
+                match is_told {
+                    true => pending().await,
+                    false => cx.stopping().await,
+                }
+            };
+            limited.until_deadline(stopping).await.is_some()
+        });
+        Self { at, ringing }
+    }
+
+    /// Whether it rings at this time or before.
+    fn rings_by(&self, at: Option<Instant>) -> bool {
+        match (self.at, at) {
+            (Some(rings), Some(at)) => rings <= at,
+            (_, None) => true,
+            (None, Some(_)) => false,
+        }
+    }
+}

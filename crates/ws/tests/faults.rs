@@ -1,0 +1,335 @@
+//! Hostile peers: each ends its own connection, with the right code, and does no harm to others.
+#![expect(clippy::unwrap_used, reason = "what is needed for a test and fails, fails it")]
+
+mod common;
+
+use std::future::pending;
+use std::time::Duration;
+
+use common::{connect, echo_server, listener, raw_accept, raw_client, raw_server, read_all};
+use common::{dial, request};
+use flate2::{Compress, Compression, FlushCompress};
+use portolan_core::{Error, Kind, Url};
+use portolan_net::fault::Plan;
+use portolan_net::{Context, Listener, Stream};
+use portolan_ws::wire::{Decoder, Limits, Received, Role};
+use portolan_ws::{
+    Close, CloseCode, Config, Deflate, Info, Message, Policy, Room, Server, Violation, WebSocket,
+    WsError,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+
+const BRIEF: Duration = Duration::from_millis(100);
+
+/// The payload of a masked frame is sent with a key of zeros: as it is.
+fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match payload.len() {
+        length @ ..126 => frame.push(0x80 | length as u8),
+        length => {
+            frame.push(0x80 | 126);
+            frame.extend((length as u16).to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// Writes `bytes` again and again until the peer takes no more, and gives its close frame.
+async fn flood(mut stream: Stream, first: &[u8], bytes: &[u8]) -> Close {
+    stream.write_all(first).await.unwrap();
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let write = async {
+        while !bytes.is_empty() && writer.write_all(bytes).await.is_ok() {}
+        pending::<()>().await;
+    };
+    let read = async {
+        let mut decoder = Decoder::new(Role::Client, Limits::default());
+        let mut bytes = [0; 4096];
+        loop {
+            match decoder.next().unwrap() {
+                Some(Received::Close(close)) => return close,
+                Some(_) => {}
+                None => match reader.read(&mut bytes).await {
+                    Ok(count @ 1..) => decoder.feed(&bytes[..count]),
+                    end => panic!("it ended without a close frame: {end:?}"),
+                },
+            }
+        }
+    };
+    tokio::select! {
+        close = read => close,
+        () = write => unreachable!(),
+    }
+}
+
+/// Somebody else who is served at the same time.
+async fn is_served(url: &Url) {
+    let (mut socket, _) = connect(url, &Config::default()).await.unwrap();
+    socket.send("ahoy").await.unwrap();
+    assert_eq!(socket.receive().await.unwrap(), Some("ahoy".into()));
+    socket.close(CloseCode::NORMAL, "").await.unwrap();
+}
+
+/// The violation that ended one of the connections.
+async fn violation_of(ends: &mut mpsc::UnboundedReceiver<Result<(), Error>>) -> Violation {
+    loop {
+        match ends.recv().await {
+            Some(Ok(())) => {}
+            end => return violation(end),
+        }
+    }
+}
+
+fn violation(end: Option<Result<(), Error>>) -> Violation {
+    let error = end.unwrap().unwrap_err();
+    assert_eq!(error.kind(), Kind::Protocol);
+    match error.find::<WsError>() {
+        Some(WsError::Violation(violation)) => *violation,
+        cause => panic!("{cause:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_bomb_is_too_big() {
+    let deflate = Some(Deflate::default());
+    let (url, mut ends) = echo_server(Config { deflate, ..Config::default() }).await;
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    let mut compress = Compress::new(Compression::best(), false);
+    let mut bomb = Vec::with_capacity(64 * 1024);
+    compress.compress_vec(&vec![0; 17 << 20], &mut bomb, FlushCompress::Sync).unwrap();
+    assert!(bomb.len() < 0xffff);
+
+    let (stream, bomb) = (raw_client(&url, offer).await, masked(0xc2, &bomb));
+    let (close, ()) = tokio::join!(flood(stream, &bomb, &[]), is_served(&url));
+    assert_eq!(close.code.0, 1009);
+    assert_eq!(violation_of(&mut ends).await, Violation::Bomb(100));
+
+    // Without a limit of the ratio, that of the size holds.
+    let limits = Limits { max_ratio: u32::MAX, ..Limits::default() };
+    let (url, mut ends) = echo_server(Config { deflate, limits, ..Config::default() }).await;
+    let stream = raw_client(&url, offer).await;
+    assert_eq!(flood(stream, &bomb, &[]).await.code.0, 1009);
+    assert_eq!(violation_of(&mut ends).await, Violation::MessageTooLarge(16 << 20));
+}
+
+#[tokio::test]
+async fn an_endless_fragmented_message_is_too_big() {
+    let (url, mut ends) = echo_server(Config::default()).await;
+    let stream = raw_client(&url, "").await;
+    let (first, more) = (masked(1, b"a"), masked(0, &[b'a'; 60_000]));
+    let (close, ()) = tokio::join!(flood(stream, &first, &more), is_served(&url));
+    assert_eq!(close.code.0, 1009);
+    assert_eq!(violation_of(&mut ends).await, Violation::MessageTooLarge(16 << 20));
+}
+
+#[tokio::test]
+async fn control_frames_without_end_are_against_the_policy() {
+    let (url, mut ends) = echo_server(Config::default()).await;
+    for first in [0x89, 0x8a] {
+        let stream = raw_client(&url, "").await;
+        let many = masked(first, b"").repeat(20_000);
+        let (close, ()) = tokio::join!(flood(stream, &[], &many), is_served(&url));
+        assert_eq!(close.code.0, 1008);
+        assert!(matches!(violation_of(&mut ends).await, Violation::Flood(_)));
+    }
+}
+
+#[tokio::test]
+async fn a_masked_frame_of_a_server_breaks_the_protocol() {
+    let (sender, mut closes) = mpsc::unbounded_channel();
+    let url = raw_server(move |mut stream: Stream| async move {
+        raw_accept(&mut stream, "").await;
+        let bytes = masked(0x81, b"Hello");
+        stream.write_all(&bytes).await.unwrap();
+        sender.send(read_all(&mut stream).await).unwrap();
+    });
+    let (mut socket, _) = connect(&url.await, &Config::default()).await.unwrap();
+    let error = socket.receive().await.unwrap_err();
+    assert_eq!(violation(Some(Err(error))), Violation::Masked);
+    let mut decoder = Decoder::new(Role::Server, Limits::default());
+    decoder.feed(&closes.recv().await.unwrap());
+    assert!(matches!(decoder.next(), Ok(Some(Received::Close(close))) if close.code.0 == 1002));
+    assert_eq!(socket.receive().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_handshake_without_end_has_one() {
+    let (url, _ends) = echo_server(Config { handshake: BRIEF, ..Config::default() }).await;
+    // One byte at a time keeps nobody waiting.
+    let mut slow = dial(&url).await;
+    let (mut reader, mut writer) = tokio::io::split(&mut slow);
+    let drip = async {
+        let mut piece = &b"GET /chat HTTP/1.1\r\nX: "[..];
+        while writer.write_all(piece).await.is_ok() {
+            piece = b"a";
+            tokio::task::yield_now().await;
+        }
+    };
+    let mut answer = Vec::new();
+    let read = reader.read_to_end(&mut answer);
+    let ((), _, ()) = tokio::join!(drip, read, is_served(&url));
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431 "), "{answer:?}");
+
+    let mut silent = dial(&url).await;
+    assert_eq!(read_all(&mut silent).await, b"");
+
+    let mut endless = dial(&url).await;
+    let head = request(&format!("X: {}\r\n", "a".repeat(17 << 10)));
+    endless.write_all(head.as_bytes()).await.unwrap();
+    let answer = String::from_utf8(read_all(&mut endless).await).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+/// A server that sends 60 KB messages for ever; tells how each connection ended.
+async fn pouring(config: Config) -> (Url, mpsc::UnboundedReceiver<Error>) {
+    let (listener, url): (Listener, Url) = listener().await;
+    let (sender, ends) = mpsc::unbounded_channel();
+    let handler = move |mut socket: WebSocket, _: Info, _: Context| {
+        let sender = sender.clone();
+        async move {
+            let message = Message::from(vec![7; 60_000]);
+            loop {
+                if let Err(error) = socket.send(message.clone()).await {
+                    let _ = sender.send(error);
+                    return Ok(());
+                }
+            }
+        }
+    };
+    tokio::spawn(Server::new(handler).with_config(config).serve(listener, pending()));
+    (url, ends)
+}
+
+#[tokio::test]
+async fn a_socket_that_nobody_reads_is_given_up() {
+    let (url, mut ends) = pouring(Config { stall: Some(BRIEF), ..Config::default() }).await;
+    let _unread = raw_client(&url, "").await;
+    let error = ends.recv().await.unwrap();
+    assert_eq!(error.kind(), Kind::Timeout);
+    assert_eq!(format!("{error:#}"), "the peer read nothing for 100 ms");
+}
+
+#[tokio::test]
+async fn an_echo_that_nobody_reads_is_given_up() {
+    let (url, mut ends) = echo_server(Config { stall: Some(BRIEF), ..Config::default() }).await;
+    let mut stream = raw_client(&url, "").await;
+    let message = masked(0x82, &[7; 60_000]);
+    while stream.write_all(&message).await.is_ok() {}
+    let error = ends.recv().await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout);
+    is_served(&url).await;
+}
+
+/// A room in which nobody says anything, and how its members end.
+async fn room(policy: Policy) -> (Room, Url, mpsc::UnboundedReceiver<(Option<Error>, u64)>) {
+    let (listener, url) = listener().await;
+    let room = Room::new(16, policy);
+    let (sender, ends) = mpsc::unbounded_channel();
+    let hall = room.clone();
+    let handler = move |socket: WebSocket, _: Info, _: Context| {
+        let mut member = hall.join(socket);
+        let sender = sender.clone();
+        async move {
+            let end = loop {
+                match member.receive().await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break None,
+                    Err(error) => break Some(error),
+                }
+            };
+            let _ = sender.send((end, member.missed()));
+            Ok(())
+        }
+    };
+    tokio::spawn(Server::new(handler).serve(listener, pending()));
+    (room, url, ends)
+}
+
+#[tokio::test]
+async fn a_member_that_is_slow_holds_nobody_up() {
+    for policy in [Policy::Drop, Policy::Close] {
+        let (room, url, mut ends) = room(policy).await;
+        let (mut slow, _) = connect(&url, &Config::default()).await.unwrap();
+        let (mut quick, _) = connect(&url, &Config::default()).await.unwrap();
+        while room.members() < 2 {
+            tokio::task::yield_now().await;
+        }
+        // More than the buffers of the system hold.
+        let payload = Message::from(vec![7; 60_000]);
+        for _ in 0..400 {
+            room.send(payload.clone());
+            assert_eq!(quick.receive().await.unwrap().as_ref(), Some(&payload));
+        }
+        room.send("last");
+        let mut count = 0;
+        while slow.receive().await.unwrap().is_some_and(|message| !message.is_text()) {
+            count += 1;
+        }
+        assert!(count < 400);
+        match policy {
+            Policy::Drop => {
+                slow.close(CloseCode::NORMAL, "").await.unwrap();
+                let (end, missed) = ends.recv().await.unwrap();
+                assert_eq!((end, missed), (None, 400 - count));
+            }
+            Policy::Close => {
+                assert_eq!(slow.closed().unwrap().code, CloseCode::POLICY_VIOLATION);
+                let (end, _) = ends.recv().await.unwrap();
+                assert_eq!(end.unwrap().find(), Some(&WsError::TooSlow));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_answer_a_ping_or_a_close_is_left() {
+    let config = Config { ping: Some(BRIEF), pong: BRIEF, close: BRIEF, ..Config::default() };
+    let (url, mut ends) = echo_server(config.clone()).await;
+    let mut silent = raw_client(&url, "").await;
+    let error = ends.recv().await.unwrap().unwrap_err();
+    assert_eq!(format!("{error:#}"), "the peer answered no ping within 100 ms");
+    let bytes = read_all(&mut silent).await;
+    assert!(bytes.starts_with(&[0x89, 8]) && bytes[10..].starts_with(&[0x88]), "{bytes:?}");
+
+    let url = raw_server(|mut stream: Stream| async move {
+        raw_accept(&mut stream, "").await;
+        read_all(&mut stream).await;
+    });
+    let config = Config { close: BRIEF, ..Config::default() };
+    let (mut socket, _) = connect(&url.await, &config).await.unwrap();
+    let error = socket.close(CloseCode::NORMAL, "").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout);
+}
+
+/// A client that echoes against a server whose stream has this fault; how it ends.
+async fn echo_through(fault: &str) -> Result<(), Error> {
+    let (listener, url) = listener().await;
+    let listener = listener.with_faults(Plan::new(vec![fault.parse().unwrap()], 1)).unwrap();
+    let handler = |mut socket: WebSocket, _: Info, _: Context| async move {
+        while let Some(message) = socket.receive().await? {
+            socket.feed(message).await?;
+        }
+        Ok(())
+    };
+    tokio::spawn(Server::new(handler).serve(listener, pending()));
+    let (mut socket, _) = connect(&url, &Config::default()).await?;
+    for size in [20, 60_000, 0] {
+        let message = Message::from("a".repeat(size));
+        socket.send(message.clone()).await?;
+        assert_eq!(socket.receive().await?, Some(message));
+    }
+    socket.close(CloseCode::NORMAL, "").await
+}
+
+#[tokio::test]
+async fn a_bad_line_is_survived_or_told() {
+    for fault in ["latency=2ms", "bandwidth=1MiB/s"] {
+        assert_eq!(echo_through(fault).await, Ok(()), "{fault}");
+    }
+    for (fault, kind) in [("cut=20KiB", Kind::Lost), ("cut=50", Kind::Lost)] {
+        assert_eq!(echo_through(fault).await.unwrap_err().kind(), kind, "{fault}");
+    }
+}
