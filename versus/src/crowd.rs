@@ -9,50 +9,83 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::buffer::spare_capacity;
-use rustix::event::{Timespec, epoll};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 
 /// How long the crowd waits for an answer before it gives up.
 const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+/// The most that is read at once.
+const BUFFER: usize = 128 * 1024;
 
 /// Clients that are connected to one server. Dropping disconnects them.
 pub(crate) struct Crowd {
     epoll: OwnedFd,
     clients: Vec<Client>,
+    /// Where answers are read to: what they say is not looked at.
+    buffer: Vec<u8>,
 }
 
 struct Client {
     stream: TcpStream,
-    /// How much of the answer has yet to come.
-    missing: usize,
+    waits: Waits,
 }
+
+/// What is waited for after a message.
+#[derive(Clone, Copy)]
+pub(crate) enum Answer {
+    /// So many bytes.
+    Bytes(usize),
+    /// A frame of WebSocket, however long it says that it is.
+    Frame,
+}
+
+/// How much of an answer has yet to come.
+#[derive(Clone, Copy)]
+enum Waits {
+    For(usize),
+    /// The head of a frame, of which so many bytes are here.
+    Head([u8; HEAD_MAX], usize),
+}
+
+/// The longest head of a frame that a server sends (RFC 6455 section 5.2).
+const HEAD_MAX: usize = 10;
 
 impl Crowd {
     /// Connects so many clients, one after the other.
     pub(crate) fn connect(address: SocketAddr, clients: usize) -> anyhow::Result<Self> {
+        Self::connect_by(address, clients, |_| Ok(()))
+    }
+
+    /// The same, where each begins by shaking hands.
+    pub(crate) fn connect_by(
+        address: SocketAddr,
+        clients: usize,
+        greet: impl Fn(&mut TcpStream) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).context("creating an epoll")?;
-        let mut crowd = Self { epoll, clients: Vec::with_capacity(clients) };
+        let mut crowd =
+            Self { epoll, clients: Vec::with_capacity(clients), buffer: vec![0; BUFFER] };
         for number in 0..clients {
-            let stream = TcpStream::connect(address).context("connecting")?;
+            let mut stream = TcpStream::connect(address).context("connecting")?;
             stream.set_nodelay(true)?;
+            greet(&mut stream)?;
             stream.set_nonblocking(true)?;
             let data = epoll::EventData::new_u64(number as u64);
             epoll::add(&crowd.epoll, &stream, data, epoll::EventFlags::IN).context("watching")?;
-            crowd.clients.push(Client { stream, missing: 0 });
+            crowd.clients.push(Client { stream, waits: Waits::For(0) });
         }
         Ok(crowd)
     }
 
     /// As [`ask`](Self::ask), of a server that sends back what it hears.
     pub(crate) fn echo(&mut self, message: &[u8], duration: Duration) -> anyhow::Result<f64> {
-        self.ask(message, message.len(), duration)
+        self.ask(message, Answer::Bytes(message.len()), duration)
     }
 
-    /// Each client sends `message` and waits until `answer` bytes have come back, again and again
-    /// until `duration` has passed, but at least once: how many answers came in a second.
+    /// Each client sends `message` and waits until `answer` has come back, again and again until `duration` has passed, but at least once: how many answers came in a second.
     pub(crate) fn ask(
         &mut self,
         message: &[u8],
-        answer: usize,
+        answer: Answer,
         duration: Duration,
     ) -> anyhow::Result<f64> {
         let started = Instant::now();
@@ -72,7 +105,7 @@ impl Crowd {
             goes_on = goes_on && started.elapsed() < duration;
             for event in events.drain(..) {
                 let client = &mut self.clients[usize::try_from(event.data.u64())?];
-                if !client.hear()? {
+                if !client.hear(&mut self.buffer)? {
                     continue;
                 }
                 answers += 1;
@@ -87,25 +120,102 @@ impl Crowd {
     }
 }
 
+impl Crowd {
+    /// The first client says `message`, and all others hear `answer`: after how long each of them.
+    pub(crate) fn broadcast(
+        &mut self,
+        message: &[u8],
+        answer: Answer,
+    ) -> anyhow::Result<Vec<Duration>> {
+        let Some((speaker, others)) = self.clients.split_first_mut() else { return Ok(Vec::new()) };
+        for client in others {
+            client.expect(answer);
+        }
+        let started = Instant::now();
+        speaker.say(message, Answer::Bytes(0))?;
+        let mut heard = Vec::with_capacity(self.clients.len());
+        let mut events = Vec::with_capacity(256);
+        while heard.len() + 1 < self.clients.len() {
+            epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&PATIENCE))?;
+            if events.is_empty() {
+                bail!("{} of {} clients heard it", heard.len(), self.clients.len() - 1);
+            }
+            for event in events.drain(..) {
+                let client = &mut self.clients[usize::try_from(event.data.u64())?];
+                if client.hear(&mut self.buffer)? {
+                    heard.push(started.elapsed());
+                }
+            }
+        }
+        Ok(heard)
+    }
+}
+
 impl Client {
-    fn say(&mut self, message: &[u8], answer: usize) -> anyhow::Result<()> {
-        self.missing = answer;
-        // A message is small, and nothing else is under way on this connection.
-        self.stream.write_all(message).context("sending")
+    fn say(&mut self, mut message: &[u8], answer: Answer) -> anyhow::Result<()> {
+        self.expect(answer);
+        while !message.is_empty() {
+            match self.stream.write(message) {
+                Ok(count) => message = &message[count..],
+                // The server reads it, as nothing else is under way on this connection.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let mut socket = [PollFd::new(&self.stream, PollFlags::OUT)];
+                    poll(&mut socket, Some(&PATIENCE)).context("waiting to send")?;
+                }
+                Err(error) => return Err(error).context("sending"),
+            }
+        }
+        Ok(())
+    }
+
+    fn expect(&mut self, answer: Answer) {
+        self.waits = match answer {
+            Answer::Bytes(count) => Waits::For(count),
+            Answer::Frame => Waits::Head([0; HEAD_MAX], 0),
+        };
     }
 
     /// Whether all of the answer is there.
-    fn hear(&mut self) -> anyhow::Result<bool> {
-        match self.stream.read(&mut [0; 4096]) {
+    fn hear(&mut self, buffer: &mut [u8]) -> anyhow::Result<bool> {
+        let count = match self.stream.read(buffer) {
             Ok(0) => bail!("the server closed a connection"),
-            Ok(count) if count > self.missing => bail!("the server said more than it should"),
-            Ok(count) => {
-                self.missing -= count;
-                Ok(self.missing == 0)
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error).context("receiving"),
+        };
+        let (missing, count) = match self.waits {
+            Waits::For(missing) => (missing, count),
+            Waits::Head(mut head, known) => {
+                let taken = count.min(HEAD_MAX - known);
+                head[known..known + taken].copy_from_slice(&buffer[..taken]);
+                match frame_length(&head[..known + taken]) {
+                    Some(length) => (length, known + count),
+                    None => {
+                        self.waits = Waits::Head(head, known + taken);
+                        return Ok(false);
+                    }
+                }
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error).context("receiving"),
+        };
+        let Some(missing) = missing.checked_sub(count) else {
+            bail!("the server said more than it should");
+        };
+        self.waits = Waits::For(missing);
+        Ok(missing == 0)
+    }
+}
+
+/// How long a frame is that begins like this, head and payload, where that is known already.
+fn frame_length(head: &[u8]) -> Option<usize> {
+    match head {
+        [_, 126, high, low, ..] => Some(4 + usize::from(u16::from_be_bytes([*high, *low]))),
+        [_, 127, length @ ..] => {
+            let length = u64::from_be_bytes(*length.first_chunk()?);
+            Some(HEAD_MAX + usize::try_from(length).ok()?)
         }
+        [_, 126, ..] => None,
+        [_, length, ..] => Some(2 + usize::from(*length)),
+        _ => None,
     }
 }
 
@@ -149,5 +259,54 @@ mod tests {
         let address = server(|_| Ok(()));
         let mut crowd = Crowd::connect(address, 1).unwrap();
         assert!(crowd.echo(b"ahoy", Duration::ZERO).is_err());
+    }
+
+    #[test]
+    fn frames_are_counted_by_what_their_heads_say() {
+        assert_eq!(frame_length(&[0x81]), None);
+        assert_eq!(frame_length(&[0x81, 5]), Some(7));
+        assert_eq!(frame_length(&[0x81, 126, 1]), None);
+        assert_eq!(frame_length(&[0x81, 126, 1, 0, 9]), Some(260));
+        assert_eq!(frame_length(&[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]), Some(65_546));
+        assert_eq!(frame_length(&[0x81, 127, 0, 0, 0, 0, 0, 1, 0]), None);
+        // A head that comes byte by byte.
+        let address = server(|stream| {
+            stream.read_exact(&mut [0])?;
+            stream.set_nodelay(true)?;
+            for byte in [&[0x81, 126, 0, 200][..], &[7; 200]].concat() {
+                stream.write_all(&[byte])?;
+            }
+            stream.read(&mut [0]).map(drop)
+        });
+        let mut crowd = Crowd::connect(address, 1).unwrap();
+        crowd.ask(b"?", Answer::Frame, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn what_one_says_is_heard_by_all_others() {
+        let (sender, streams) = std::sync::mpsc::channel();
+        let address =
+            server(move |stream| sender.send(stream.try_clone()?).map_err(io::Error::other));
+        thread::spawn(move || {
+            let mut clients: Vec<_> = streams.iter().take(3).collect();
+            let mut said = [0; 4];
+            // Which of them speaks, only the crowd knows: the one from which something comes.
+            let speaker = loop {
+                let speaks = |client: &TcpStream| {
+                    client.set_nonblocking(true).unwrap();
+                    client.peek(&mut [0]).is_ok()
+                };
+                if let Some(number) = clients.iter().position(speaks) {
+                    break number;
+                }
+            };
+            clients.remove(speaker).read_exact(&mut said).unwrap();
+            for mut client in &clients {
+                client.write_all(&said).unwrap();
+            }
+            thread::park();
+        });
+        let mut crowd = Crowd::connect(address, 3).unwrap();
+        assert_eq!(crowd.broadcast(b"ahoy", Answer::Bytes(4)).unwrap().len(), 2);
     }
 }

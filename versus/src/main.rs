@@ -6,7 +6,7 @@
 //!
 //! A row is one file in `rows`; `measure` takes the turns, `program` finds what is compared,
 //! `server` runs it, and `crowd`, `load` and `site` are what it has to do with; `json` is the server
-//! of our library that has no command.
+//! of our library that has no command, `websocket` makes frames, and `tungstenite` is a peer.
 //! `versus/install-peers` installs the peers.
 
 mod crowd;
@@ -17,6 +17,8 @@ mod program;
 mod rows;
 mod server;
 mod site;
+mod tungstenite;
+mod websocket;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -42,12 +44,18 @@ struct Args {
     /// Serve JSON at this address, as one of those that are compared
     #[arg(long, value_name = "ADDRESS", hide = true)]
     serve_json: Option<SocketAddr>,
+    /// Echo WebSockets by tokio-tungstenite at this address, as one of those that are compared
+    #[arg(long, value_name = "ADDRESS", hide = true)]
+    serve_tungstenite: Option<SocketAddr>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     if let Some(address) = args.serve_json {
         return json::serve(address).map(|()| ExitCode::SUCCESS);
+    }
+    if let Some(address) = args.serve_tungstenite {
+        return tungstenite::serve(address).map(|()| ExitCode::SUCCESS);
     }
     let rows = match args.rows.concat() {
         rows if rows.is_empty() => rows::ALL.iter().collect(),

@@ -53,7 +53,8 @@ fn every_server_of_the_lab_is_up() {
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
     let reports = run.objects();
     let names: Vec<_> = reports.iter().map(|report| report["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["tcp", "udp", "unix", "tls", "http", "https", "socks5", "http-proxy"]);
+    let all = ["tcp", "udp", "unix", "tls", "http", "ws", "https", "wss", "socks5", "http-proxy"];
+    assert_eq!(names, all);
     for report in &reports {
         assert_eq!((&report["ok"], &report["error"]), (&Value::Bool(true), &Value::Null));
     }

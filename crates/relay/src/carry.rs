@@ -75,13 +75,12 @@ impl Carry {
             () = quiet.passes() => Ok(()),
             () = stopping => Ok(()),
         };
-        // That there is no answer shows to either of the two that wait for it.
-        let ended = ended.or_else(|error| match error.kind() {
+        let left = leave(&mut there, &mut back, ended.is_err(), &quiet).await;
+        ended.and(left).or_else(|error| match error.kind() {
+            // That no answer comes shows to either of the two that wait for it.
             Kind::Timeout if quiet.is_shortened() => Ok(()),
             _ => Err(error),
-        });
-        let left = leave(&mut there, &mut back, ended.is_err(), &quiet).await;
-        ended.and(left)?;
+        })?;
         Ok(Carried { there: there.count, back: back.count })
     }
 }

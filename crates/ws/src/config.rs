@@ -34,7 +34,8 @@ pub struct Config {
     /// some is served without any where the server chooses none; a server that has some refuses a
     /// client that offers only others.
     pub subprotocols: Vec<String>,
-    /// What else the request, or the response that accepts, says.
+    /// What else the request, or the response that accepts, says. What the handshake says itself is
+    /// an error in a client, and left out by a server.
     pub headers: HeaderMap,
     /// The origins of which pages may connect to a server, as `https://host[:port]`; all where this
     /// is `None`. Clients that are no browsers name no origin, and may connect.

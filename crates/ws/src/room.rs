@@ -9,7 +9,8 @@ use tokio::sync::broadcast;
 use crate::wire::{CloseCode, Shared};
 use crate::{Message, WebSocket, WsError};
 
-/// What happens to a member that is too slow for what is said.
+/// What happens to a member that is too slow for what is said. One that reads nothing at all is
+/// given up after [`Config::stall`](crate::Config::stall).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Policy {
     /// It misses the oldest messages that it has not got.

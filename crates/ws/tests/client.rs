@@ -191,7 +191,9 @@ struct Words(Mutex<Vec<String>>);
 impl Observer for Words {
     fn observe(&self, _at: Instant, event: &Event) {
         let words = match event {
-            Event::Line(direction, line) => format!("{direction:?} {line}"),
+            Event::Frame(direction, frame) => {
+                format!("{direction:?} {} {}", frame.kind, frame.payload.escape_ascii())
+            }
             Event::Fact(phase, name, value) => format!("{phase} {name} {value}"),
             _ => return,
         };
@@ -218,10 +220,10 @@ async fn observers_see_what_passes() {
         lines,
         [
             "upgrade status 101",
-            "Sent text 4 bytes",
-            "Received text 4 bytes",
-            "Sent close 1000 (normal closure): bye",
-            "Received close 1000 (normal closure)",
+            "Sent text ahoy",
+            "Received text ahoy",
+            r"Sent close \x03\xe8bye",
+            r"Received close \x03\xe8",
         ]
     );
 }

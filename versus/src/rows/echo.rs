@@ -57,7 +57,7 @@ const DURATION: Duration = Duration::from_millis(500);
 pub(super) struct Echo {
     pub(super) name: &'static str,
     pub(super) version: String,
-    command: Box<dyn Fn(SocketAddr) -> Command>,
+    pub(super) command: Box<dyn Fn(SocketAddr) -> Command>,
 }
 
 impl Echo {

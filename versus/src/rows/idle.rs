@@ -64,7 +64,7 @@ fn crowd(server: &mut Server) -> anyhow::Result<Crowd> {
 }
 
 /// Raises the limit of open files, which the servers inherit.
-fn allow_files() -> anyhow::Result<()> {
+pub(super) fn allow_files() -> anyhow::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
         .context("raising the limit of open files")

@@ -6,6 +6,7 @@ mod idle;
 mod relay;
 mod serve;
 mod startup;
+mod ws;
 
 use std::path::{Path, PathBuf};
 
@@ -60,6 +61,14 @@ pub(crate) static ALL: &[Row] = &[
     serve::HTTP2,
     serve::IDLE,
     serve::JSON,
+    ws::ECHO_20,
+    ws::ECHO_1K,
+    ws::ECHO_64K,
+    ws::DEFLATE_20,
+    ws::DEFLATE_1K,
+    ws::DEFLATE_64K,
+    ws::BROADCAST,
+    ws::IDLE,
 ];
 
 /// A file of this crate.

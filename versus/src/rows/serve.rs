@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::Row;
-use crate::crowd::Crowd;
+use crate::crowd::{Answer, Crowd};
 use crate::json;
 use crate::measure::{Better, Measure, Side, time};
 use crate::program::Program;
@@ -158,7 +158,7 @@ fn memory(host: Host) -> anyhow::Result<Side> {
         let request = format!("GET /small HTTP/1.1\r\nHost: {address}\r\n\r\n");
         let answer = answer_length(&site.server, &request)?;
         let mut crowd = Crowd::connect(address, IDLE_CONNECTIONS)?;
-        crowd.ask(request.as_bytes(), answer, Duration::ZERO)?;
+        crowd.ask(request.as_bytes(), Answer::Bytes(answer), Duration::ZERO)?;
         Ok(site.server.memory()? as f64 / f64::from(1 << 20))
     };
     Ok(Side { name: host.name(), version, work: Box::new(work) })

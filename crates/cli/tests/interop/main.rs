@@ -1,7 +1,7 @@
 //! Real peers as judges of the real binary: nginx, httpbin on gunicorn, haproxy, ncat, socat,
-//! `openssl s_client` and `s_server`, microsocks, tinyproxy, Python, the test suite of its requests,
-//! curl, wget, wrk, h2load, Chromium, tshark, and the kernel's own routes and disks. Each test
-//! asserts how the command ends and what it says.
+//! `openssl s_client` and `s_server`, microsocks, tinyproxy, Python, its websockets and aiohttp,
+//! the test suite of its requests, curl, wget, wrk, h2load, Chromium, tshark, and the kernel's own
+//! routes and disks. Each test asserts how the command ends and what it says.
 //!
 //! `.ci/run` installs the peers and runs this with
 //! `cargo test -p portolan-cli --features interop --test interop`. A peer that is missing is a
@@ -10,6 +10,8 @@
 #![expect(clippy::unwrap_used, reason = "what is needed for a test and fails, fails it")]
 
 mod authority;
+#[path = "../../../ws/tests/cases/mod.rs"]
+mod cases;
 mod chromium;
 mod curl;
 mod download;
@@ -34,3 +36,4 @@ mod socat;
 mod support;
 mod talk;
 mod tls;
+mod websocket;

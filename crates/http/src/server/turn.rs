@@ -53,7 +53,7 @@ pub(super) enum After {
 /// One request, while it is answered.
 pub(super) struct Turn<'a> {
     io: &'a mut Buffered,
-    visit: &'a Visit<'a>,
+    visit: &'a Visit,
     feed: Feed,
     asked: Asked,
     /// Bytes of the answer's body so far.
@@ -101,7 +101,7 @@ impl Begun {
 /// When the connection cannot be used any more, or its peer cannot tell the end of the answer.
 pub(super) async fn answer(
     io: &mut Buffered,
-    visit: &Visit<'_>,
+    visit: &Visit,
     begun: Begun,
 ) -> Result<After, Broken> {
     let Begun { request, asked, framing, expects_continue, may_persist, ticket } = begun;
@@ -204,7 +204,7 @@ impl Turn<'_> {
             (delivery, None) => self.send_body(delivery, body).await?,
         }
         if let (Some(ticket), Some(slice)) = (ticket, &slice) {
-            self.visit.server.keep(ticket, &plan, &head, slice);
+            self.visit.keep(ticket, &head, slice);
         }
         Ok(plan)
     }

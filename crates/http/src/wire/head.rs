@@ -228,9 +228,9 @@ impl Facts {
 
     fn codings(&mut self, value: &[u8]) -> Result<(), BadRequest> {
         self.is_coded = true;
-        for coding in list(value) {
-            // It must be the last one, and not be applied twice.
-            if self.is_chunked {
+        for coding in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            // It must be the last one, and not be applied twice. Others read empty ones otherwise.
+            if self.is_chunked || coding.is_empty() {
                 return Err(BadRequest::Coding);
             }
             if !coding.eq_ignore_ascii_case(b"chunked") {

@@ -2,6 +2,9 @@
 
 use std::cell::RefCell;
 
+use rustix::io::retry_on_intr;
+use rustix::rand::{GetRandomFlags, getrandom};
+
 /// How many random bytes are drawn at once: the system's generator is asked for the keys of many
 /// frames together.
 const DRAWN: usize = 1024;
@@ -37,12 +40,16 @@ pub(crate) fn random_key() -> [u8; 4] {
     })
 }
 
-/// Fills `bytes` from the system's generator.
+/// Fills `bytes` from the system's generator: TLS's own takes long to start.
 pub(crate) fn fill(bytes: &mut [u8]) {
-    // It fails only on systems that have no source of randomness at all, where TLS could not work
-    // either.
-    #[expect(clippy::expect_used, reason = "without randomness nothing safe can be sent")]
-    aws_lc_rs::rand::fill(bytes).expect("the system gives random bytes");
+    // So many bytes at once are given whole (getrandom(2)).
+    for piece in bytes.chunks_mut(256) {
+        // It fails only on systems that have no source of randomness at all, where TLS could not
+        // work either.
+        #[expect(clippy::expect_used, reason = "without randomness nothing safe can be sent")]
+        retry_on_intr(|| getrandom(&mut *piece, GetRandomFlags::empty()))
+            .expect("the system gives random bytes");
+    }
 }
 
 #[cfg(test)]

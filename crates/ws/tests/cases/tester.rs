@@ -160,6 +160,11 @@ impl Tester {
         }
     }
 
+    /// What came so far.
+    pub(crate) fn heard(&self) -> &[Expect] {
+        &self.heard
+    }
+
     /// Whether the peer has closed.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.is_some()
