@@ -190,7 +190,7 @@ impl Turn<'_> {
         let slice = head.extensions.remove::<FileSlice>();
         let size = slice.as_ref().map(FileSlice::length).or_else(|| body.size_hint().exact());
         // Who still waits for a 100 may or may not send the body: nobody could tell.
-        let may_persist = may_persist && !(self.feed.owes_continue() && !self.feed.is_at_end());
+        let may_persist = may_persist && !self.feed.withhold_continue();
         let plan = Plan::new(self.asked, &head, size, may_persist && !self.visit.cx.is_stopping());
         plan.write_head(self.asked, &head, self.io.output());
         match (plan.delivery, &slice) {

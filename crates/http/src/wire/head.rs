@@ -202,11 +202,7 @@ impl Facts {
                     facts.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
                 }
                 10 if name.eq_ignore_ascii_case("connection") => facts.connection(value),
-                14 if name.eq_ignore_ascii_case("content-length") => {
-                    if facts.length.replace(number(value)?).is_some() {
-                        return Err(BadRequest::Length);
-                    }
-                }
+                14 if name.eq_ignore_ascii_case("content-length") => facts.length(value)?,
                 17 if name.eq_ignore_ascii_case("transfer-encoding") => facts.codings(value)?,
                 _ => {}
             }
@@ -224,6 +220,11 @@ impl Facts {
             self.closes |= option.eq_ignore_ascii_case(b"close");
             self.keeps_alive |= option.eq_ignore_ascii_case(b"keep-alive");
         }
+    }
+
+    fn length(&mut self, value: &[u8]) -> Result<(), BadRequest> {
+        let other = self.length.replace(number(value)?);
+        if other.is_none() { Ok(()) } else { Err(BadRequest::Length) }
     }
 
     fn codings(&mut self, value: &[u8]) -> Result<(), BadRequest> {
