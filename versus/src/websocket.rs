@@ -26,7 +26,7 @@ pub(crate) fn frame(size: usize, is_compressed: bool) -> Vec<u8> {
     let mut output = Output::default();
     // The first message refers to none before it: it can be sent again and again.
     encoder.message(&Message::from(text), &mut output);
-    output.take().to_vec()
+    output.take_all().to_vec()
 }
 
 /// A key and a number, in some 18 characters.
