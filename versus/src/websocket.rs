@@ -5,7 +5,6 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use anyhow::{Context, bail};
-use bytes::Buf;
 use portolan_ws::Message;
 use portolan_ws::wire::{Encoder, Output, Parameters, Role};
 
@@ -27,7 +26,7 @@ pub(crate) fn frame(size: usize, is_compressed: bool) -> Vec<u8> {
     let mut output = Output::default();
     // The first message refers to none before it: it can be sent again and again.
     encoder.message(&Message::from(text), &mut output);
-    output.copy_to_bytes(output.remaining()).to_vec()
+    output.take_all().to_vec()
 }
 
 /// A key and a number, in some 18 characters.

@@ -146,12 +146,12 @@ mod tests {
         assert_eq!(sentence(&["portolan", "completions"]), "SHELL is missing");
         assert_eq!(
             sentence(&["portolan", "serve", "--json"]),
-            "serve needs a protocol: one of http"
+            "serve needs a protocol: one of http, ws"
         );
         assert_eq!(sentence(&["portolan", "lab", "x"]), "'x' is one argument too many");
         assert_eq!(
             sentence(&["portolan", "--json"]),
-            "a verb is missing: one of probe, connect, listen, relay, http, get, serve http, lab, completions, man"
+            "a verb is missing: one of probe, connect, listen, relay, http, get, serve http, serve ws, lab, completions, man"
         );
     }
 

@@ -26,7 +26,7 @@ fn an_unknown_flag_is_refused_with_the_one_that_was_meant() {
 fn an_unknown_verb_is_refused_with_the_verbs_that_there_are() {
     run(&["sail"]).failed(
         2,
-        &["portolan: there is no verb 'sail'; the verbs are probe, connect, listen, relay, http, get, lab, completions, man"],
+        &["portolan: there is no verb 'sail'; the verbs are probe, connect, listen, relay, http, get, serve http, serve ws, lab, completions, man"],
     );
 }
 
@@ -164,9 +164,11 @@ fn completions_for_the_shells() {
 fn manual_pages() {
     assert!(run(&["man"]).done().contains(".TH PORTOLAN 1"));
     assert!(run(&["man", "probe"]).done().contains("\\-\\-connect\\-timeout"));
+    assert!(run(&["man", "serve"]).done().contains("portolan\\-serve\\-http(1)"));
+    assert!(run(&["man", "serve", "http"]).done().contains("\\-\\-follow\\-symlinks"));
     run(&["man", "sail"]).failed(
         2,
-        &["portolan: there is no verb 'sail'; the verbs are probe, connect, listen, relay, http, get, lab, completions, man"],
+        &["portolan: there is no verb 'sail'; the verbs are probe, connect, listen, relay, http, get, serve http, serve ws, lab, completions, man"],
     );
     let portolan = Portolan::new();
     let dir = portolan.home.path().join("man1");
@@ -186,6 +188,9 @@ fn manual_pages() {
             "portolan-man.1",
             "portolan-probe.1",
             "portolan-relay.1",
+            "portolan-serve-http.1",
+            "portolan-serve-ws.1",
+            "portolan-serve.1",
             "portolan.1"
         ]
     );

@@ -42,6 +42,7 @@ pub use ranges::Ranges;
 pub use upload::Upload;
 
 use accounts::Accounts;
+use encodings::Encoders;
 use find::{Found, Wanted};
 use listing::Order;
 use refusal::Refusal;
@@ -95,6 +96,7 @@ struct Settings {
     is_spa: bool,
     has_cors: bool,
     headers: HeaderMap,
+    encoders: Encoders,
     accounts: Accounts,
     upload: Option<Upload>,
 }
@@ -123,6 +125,7 @@ impl Files {
             is_spa: false,
             has_cors: false,
             headers: HeaderMap::new(),
+            encoders: Encoders::new(64),
             accounts: Accounts::default(),
             upload: None,
         };
@@ -203,6 +206,16 @@ impl Files {
         })
     }
 
+    /// How many answers are compressed at once while they are sent. Those beyond are sent as they
+    /// are, because each that is compressed holds memory for as long as its client takes to read.
+    ///
+    /// # Defaults
+    /// 64.
+    #[must_use]
+    pub fn with_encoders(self, limit: usize) -> Self {
+        self.with(|settings| settings.encoders = Encoders::new(limit))
+    }
+
     /// Asks for a login (RFC 7617), with this account or with another that was given.
     #[must_use]
     pub fn with_auth(self, account: Account) -> Self {
@@ -267,7 +280,7 @@ impl Files {
                 Found::Directory => Ok(redirect(&path, head.uri.query())),
                 Found::Listing(mut listing) => {
                     listing.sort(Order::by(head.uri.query()));
-                    Ok(listing.respond(&head.headers, settings.upload.is_some()))
+                    Ok(listing.respond(&head.headers, &settings))
                 }
             }
         })

@@ -3,8 +3,9 @@
 //!
 //! [`get`] fetches one URL. A [`Session`] sends many requests: it keeps connections, cookies and
 //! logins, follows redirects, tries again and decodes. [`Client`] is one connection and does none
-//! of that. [`Server`] answers with axum's routes on any listener. [`blocking`] is the client for
-//! programs without a runtime. HTTP/3 and caches are not here.
+//! of that. [`Server`] answers with axum's routes on any listener, [`Files`] with the files of a
+//! directory. [`blocking`] is the client for programs without a runtime. HTTP/3 and caches are not
+//! here.
 //!
 //! ```
 //! use axum::{Router, routing::get};

@@ -36,7 +36,6 @@ pub use self::upgrade::upgrade;
 use self::exchange::Exchange;
 use self::log::Entry;
 use self::recent::{KeyBuffer, Lookup, Recent, Ticket};
-use self::send::Plan;
 use crate::file_slice::FileSlice;
 use crate::files::Files;
 use crate::wire::Head;
@@ -52,6 +51,12 @@ pub(crate) use self::recent::Repeatable;
 /// Those of [`Limits`]; no access log.
 #[derive(Clone)]
 pub struct Server {
+    shared: Arc<Shared>,
+}
+
+/// What the connections of a server share.
+#[derive(Clone)]
+struct Shared {
     routes: Router,
     limits: Limits,
     has_access_log: bool,
@@ -63,7 +68,9 @@ impl Server {
     /// A server of these routes.
     #[must_use]
     pub fn new(routes: Router) -> Self {
-        Self { routes, limits: Limits::default(), has_access_log: false, recent: None }
+        let limits = Limits::default();
+        let shared = Shared { routes, limits, has_access_log: false, recent: None };
+        Self { shared: Arc::new(shared) }
     }
 
     /// A server that answers every request by this function, or by any other handler of axum's.
@@ -76,28 +83,25 @@ impl Server {
     /// for 20 ms an answer is given again to the same request. It is not if an upload came meanwhile.
     #[must_use]
     pub fn files(files: Files) -> Self {
-        Self { recent: Some(Arc::default()), ..Self::new(files.into_router()) }
+        Self::new(files.into_router()).with(|shared| shared.recent = Some(Arc::default()))
     }
 
     /// What it puts up with.
     #[must_use]
-    pub fn with_limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
+    pub fn with_limits(self, limits: Limits) -> Self {
+        self.with(|shared| shared.limits = limits)
     }
 
     /// Tells the listener's observers of every answer, by
     /// [`Event::Answered`](portolan_core::Event::Answered).
     #[must_use]
-    pub const fn with_access_log(mut self) -> Self {
-        self.has_access_log = true;
-        self
+    pub fn with_access_log(self) -> Self {
+        self.with(|shared| shared.has_access_log = true)
     }
 
-    fn keep(&self, ticket: Ticket, plan: &Plan, response: &Parts, slice: &FileSlice) {
-        if let Some(recent) = &self.recent {
-            recent.keep(ticket, plan, response, slice);
-        }
+    fn with(mut self, change: impl FnOnce(&mut Shared)) -> Self {
+        change(Arc::make_mut(&mut self.shared));
+        self
     }
 
     /// Serves until `shutdown` is ready; then requests in flight are finished, within the
@@ -114,34 +118,42 @@ impl Handler for Server {
         cx: Context,
     ) -> impl Future<Output = Result<(), Error>> + Send {
         let Connection { stream, info, faults } = connection;
-        let visit = Visit { server: self, info, faults, cx };
+        let faults = faults.has_events().then(|| Box::new(faults));
+        let visit = Visit { server: self.shared.clone(), info, faults, cx };
         async move {
             if visit.alpn() == Some("h2") {
-                return Box::pin(http2::serve(stream, &visit)).await;
+                return Box::pin(http2::serve(stream, visit)).await;
             }
-            let stopping = pin!(visit.cx.stopping());
-            let mut exchange = Exchange::new(stream, &visit);
-            let end = exchange.run(stopping).await;
-            // Boxed, so that a connection that is idle needs no room for it.
-            Box::pin(exchange.finish(end)).await
+            let http2 = {
+                let stopping = pin!(visit.cx.stopping());
+                let mut exchange = Exchange::new(stream, &visit);
+                let end = exchange.run(stopping).await;
+                // Boxed, so that a connection that is idle needs no room for it.
+                Box::pin(exchange.finish(end)).await?
+            };
+            match http2 {
+                Some(stream) => Box::pin(http2::serve(stream, visit)).await,
+                None => Ok(()),
+            }
         }
     }
 }
 
 /// A connection, apart from its bytes.
-struct Visit<'a> {
-    server: &'a Server,
+struct Visit {
+    server: Arc<Shared>,
     info: Info,
-    faults: Faults,
+    /// Where any event is to go wrong.
+    faults: Option<Box<Faults>>,
     cx: Context,
 }
 
-impl Visit<'_> {
+impl Visit {
     /// Answers one request: by a planned fault, such as `GET /slow`, or else by the routes.
     async fn answer(&self, mut request: Request<Body>) -> Response {
-        if self.faults.has_events() {
+        if let Some(faults) = &self.faults {
             let event = format!("{} {}", request.method(), request.uri().path());
-            if let Some(Reply { code, text }) = self.faults.event(&event).await {
+            if let Some(Reply { code, text }) = faults.event(&event).await {
                 let status = StatusCode::from_u16(code);
                 let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
                 return (status, text.unwrap_or_default()).into_response();
@@ -158,12 +170,19 @@ impl Visit<'_> {
     }
 
     /// What there is to answer a request with at once, or to keep its answer for others.
-    fn lookup(&self, head: &Head<'_>, may_persist: bool) -> Option<Lookup> {
-        let recent = self.server.recent.as_ref().filter(|_| may_persist)?;
-        if self.faults.has_events() || self.cx.is_stopping() {
+    fn lookup(&self, key: impl FnOnce() -> Option<KeyBuffer>) -> Option<Lookup> {
+        let recent = self.server.recent.as_ref()?;
+        if self.faults.is_some() || self.cx.is_stopping() {
             return None;
         }
-        KeyBuffer::of(head).map(|key| recent.find(&key))
+        key().map(|key| recent.find(&key))
+    }
+
+    /// Keeps an answer for others.
+    fn keep(&self, ticket: Ticket, response: &Parts, slice: &FileSlice) {
+        if let Some(recent) = &self.server.recent {
+            recent.keep(ticket, response, slice);
+        }
     }
 
     /// The protocol that TLS agreed on.

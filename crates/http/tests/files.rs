@@ -11,7 +11,6 @@ use std::os::unix::fs::symlink;
 use std::time::{Duration, SystemTime};
 
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZstdDecoder};
-use http::Method;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_HEADERS,
     ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_HEADERS,
@@ -19,7 +18,8 @@ use http::header::{
     CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE,
     IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, LOCATION, ORIGIN, RANGE, VARY, WWW_AUTHENTICATE,
 };
-use portolan_http::{Account, Files};
+use http::{Method, Request};
+use portolan_http::{Account, Body, Files, Protocol, Upload};
 use serde_json::{Value, json};
 use served::Served;
 use tokio::io::AsyncReadExt;
@@ -31,6 +31,10 @@ const ACCOUNT: &str =
 
 fn plain(files: Files) -> Files {
     files
+}
+
+fn uploads(files: Files) -> Files {
+    files.with_upload(Upload::default())
 }
 
 #[tokio::test]
@@ -287,6 +291,32 @@ async fn text_is_compressed_while_it_is_sent() {
 }
 
 #[tokio::test]
+async fn so_many_are_compressed_at_once_and_no_more() {
+    let served = Served::new(&[("d/x", "")], |files| files.with_encoders(1)).await;
+    // More than fits between two who do not read; and nothing that shrinks much.
+    let noise = std::iter::successors(Some(1_u32), |n| {
+        let n = n ^ n << 13;
+        let n = n ^ n >> 17;
+        Some(n ^ n << 5)
+    });
+    let noise = noise.take(20_000_000).map(|n| b' ' + (n % 94) as u8);
+    served.write("a.txt", noise.collect::<Vec<_>>());
+    let gzip = [(ACCEPT_ENCODING, "gzip")];
+    let head = async |path| served.send(Method::HEAD, path, &gzip, "").await;
+    let cx = support::context();
+    let mut slow = support::client(&served.url).await;
+    let request = Request::get("/a.txt").header(ACCEPT_ENCODING, "gzip").body(Body::default());
+    let answer = slow.send(request.unwrap(), &cx).await.unwrap();
+    assert_eq!(answer.headers()[CONTENT_ENCODING], "gzip");
+    for path in ["/a.txt", "/d/"] {
+        let got = head(path).await;
+        assert_eq!((got.status.as_u16(), got.field(CONTENT_ENCODING)), (200, ""), "{path}");
+    }
+    drop((answer, slow));
+    while head("/a.txt").await.field(CONTENT_ENCODING) != "gzip" {}
+}
+
+#[tokio::test]
 async fn what_lies_compressed_beside_a_file_is_sent() {
     let files = [("a.js", "plain"), ("a.js.br", "brotli"), ("a.js.gz", "0123456789")];
     let served = Served::new(&files, plain).await;
@@ -414,4 +444,36 @@ fn a_directory_that_is_none_is_refused() {
     let words = "could not open the directory /dev/null/x: not a directory";
     assert_eq!(format!("{error:#}"), words);
     assert!(Files::new("/dev/null").is_err());
+}
+
+#[tokio::test]
+async fn http2_gets_the_same() {
+    let long = "ahoy sailor! ".repeat(50_000);
+    let served = Served::new(&[("a.txt", &long), ("b.js", "b"), ("b.js.gz", "gz")], uploads).await;
+    let tag = served.get("/a.txt", &[]).await.field(ETAG).to_owned();
+    for (method, path, fields) in [
+        (Method::GET, "/a.txt", &[][..]),
+        (Method::HEAD, "/a.txt", &[]),
+        (Method::GET, "/a.txt", &[(RANGE, "bytes=100000-300000")]),
+        (Method::GET, "/a.txt", &[(RANGE, "bytes=900000-")]),
+        (Method::GET, "/a.txt", &[(IF_NONE_MATCH, tag.as_str())]),
+        (Method::GET, "/a.txt", &[(ACCEPT_ENCODING, "gzip")]),
+        (Method::GET, "/b.js", &[(ACCEPT_ENCODING, "gzip")]),
+        (Method::GET, "/", &[(ACCEPT, BROWSER)]),
+        (Method::GET, "/../secret", &[]),
+        (Method::DELETE, "/a.txt", &[]),
+    ] {
+        let first = served.send_as(Protocol::Http1, method.clone(), path, fields, "").await;
+        let second = served.send_as(Protocol::Http2, method.clone(), path, fields, "").await;
+        let shown = format!("{method} {path} {fields:?}");
+        assert_eq!((first.status, &first.body), (second.status, &second.body), "{shown}");
+        let mut names = vec![CONTENT_TYPE, CONTENT_RANGE, CONTENT_ENCODING, ETAG, VARY];
+        // What is said of the body of a 304 means nothing.
+        names.extend((first.status != 304).then_some(CONTENT_LENGTH));
+        for name in names {
+            assert_eq!(first.field(name.clone()), second.field(name), "{shown}");
+        }
+    }
+    let got = served.send_as(Protocol::Http2, Method::PUT, "/new", &[], long.clone()).await;
+    assert_eq!((got.status.as_u16(), served.read("new")), (201, Some(long)));
 }

@@ -238,6 +238,13 @@ async fn a_body_is_asked_for_when_somebody_wants_it() {
     assert_eq!(support::read_head(&mut stream).await, "HTTP/1.1 100 Continue\r\n\r\n");
     stream.write_all(b"ahoy").await.unwrap();
     assert!(support::read_head(&mut stream).await.starts_with("HTTP/1.1 200 "));
+    // No answer has a 100 within, although this one reads while it answers.
+    let mut stream =
+        dial(&server(everywhere(any(|it: Request| async { it.into_body() }))).await).await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert!(support::read_head(&mut stream).await.starts_with("HTTP/1.1 200 "));
+    stream.write_all(b"ahoy").await.unwrap();
+    assert_eq!(rest(&mut stream).await, "ahoy");
     // Who is refused is not asked, and cannot send another request.
     let answers = exchange(&url, head.replace("/ ", "/refuse ").as_bytes()).await;
     assert_eq!(statuses(&answers), [403]);

@@ -194,6 +194,32 @@ async fn who_does_not_read_holds_up_nobody() {
     deaf.read_exact(&mut heard).await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn http2_has_the_fast_lane_too() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("a");
+    let server = Server::files(Files::new(directory.path()).unwrap());
+    let url = serving(listener().await, server).await.with_path("/a").unwrap();
+    let cx = context();
+    let mut client = Client::connect_as(Protocol::Http2, &trusting(), &url, &cx).await.unwrap();
+    let mut told = Vec::new();
+    for content in ["old", "new", "large"] {
+        fs::write(&path, content.repeat(20_000)).unwrap();
+        let mut response = client.get(&cx).await.unwrap();
+        let tag = response.headers()["etag"].clone();
+        let body = response.receive(1 << 20, &cx).await.unwrap().bytes;
+        told.push((body.len(), body[..3].to_vec(), tag));
+        if content == "new" {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            client.get(&cx).await.unwrap().receive(1 << 20, &cx).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    assert_eq!(told[0].2, told[1].2);
+    assert_ne!(told[1].2, told[2].2);
+    assert_eq!((told[1].0, told[2].0), (60_000, 100_000));
+}
+
 /// Keeps what an access log is told.
 #[derive(Default)]
 struct Log(Mutex<Vec<Answered>>);

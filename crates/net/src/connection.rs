@@ -34,7 +34,7 @@ pub struct Info {
     /// Our own address.
     pub local: Option<SocketAddr>,
     /// What TLS agreed on, where there is TLS.
-    pub tls: Option<tls::Info>,
+    pub tls: Option<Box<tls::Info>>,
     /// How long the establishment took, phase by phase; empty on the accepting side.
     pub timings: Timings,
 }

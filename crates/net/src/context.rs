@@ -70,8 +70,14 @@ impl Observer for Recorder {
 /// Cheap to clone; a clone shares the observers and the deadline.
 #[derive(Clone)]
 pub struct Context {
-    timeouts: Timeouts,
     deadline: Deadline,
+    /// Shared, because each of a server's many connections holds a context or two.
+    shared: Arc<Shared>,
+}
+
+#[derive(Clone)]
+struct Shared {
+    timeouts: Timeouts,
     observers: Arc<[Arc<dyn Observer>]>,
     stopping: CancellationToken,
 }
@@ -80,32 +86,31 @@ impl Context {
     /// An operation that starts now and is bounded by `timeouts`.
     #[must_use]
     pub fn new(timeouts: Timeouts) -> Self {
-        Self {
-            timeouts,
-            deadline: Deadline::after_limit(now(), timeouts.operation),
-            observers: Arc::default(),
-            stopping: CancellationToken::new(),
-        }
+        let shared =
+            Shared { timeouts, observers: Arc::default(), stopping: CancellationToken::new() };
+        let deadline = Deadline::after_limit(now(), timeouts.operation);
+        Self { deadline, shared: Arc::new(shared) }
     }
 
     /// Adds an observer.
     #[must_use]
     pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
-        self.observers = self.observers.iter().cloned().chain([observer]).collect();
+        let shared = Arc::make_mut(&mut self.shared);
+        shared.observers = shared.observers.iter().cloned().chain([observer]).collect();
         self
     }
 
     /// The part of a server's operation that is one connection, to `peer`.
     #[must_use]
     pub(crate) fn of_connection(&self, peer: &Endpoint) -> Self {
-        let own = self.observers.iter().filter_map(|observer| observer.of_connection(peer));
+        let own = self.shared.observers.iter().filter_map(|observer| observer.of_connection(peer));
         own.fold(self.clone(), Self::with_observer)
     }
 
     /// The same operation, to be told to stop by `token`.
     #[must_use]
     pub(crate) fn with_stopping(mut self, token: CancellationToken) -> Self {
-        self.stopping = token;
+        Arc::make_mut(&mut self.shared).stopping = token;
         self
     }
 
@@ -119,8 +124,8 @@ impl Context {
 
     /// The limits that the operation was started with.
     #[must_use]
-    pub const fn timeouts(&self) -> &Timeouts {
-        &self.timeouts
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.shared.timeouts
     }
 
     /// The end of this operation.
@@ -131,7 +136,7 @@ impl Context {
 
     /// Waits until a server that is shutting down asks its handlers to finish. Never, for a client.
     pub async fn stopping(&self) {
-        self.stopping.cancelled().await;
+        self.shared.stopping.cancelled().await;
     }
 
     /// Runs `future` until it ends, or gives `None` once a server asks its handlers to finish. What
@@ -147,19 +152,19 @@ impl Context {
     /// Whether a server asks its handlers to finish, for those that do not wait.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.stopping.is_cancelled()
+        self.shared.stopping.is_cancelled()
     }
 
     /// Whether some observer reads lines: they need not be made for nobody.
     #[must_use]
     pub fn is_read(&self) -> bool {
-        self.observers.iter().any(|observer| observer.reads_lines())
+        self.shared.observers.iter().any(|observer| observer.reads_lines())
     }
 
     /// Tells the observers.
     pub fn observe(&self, event: &Event) {
         let at = now();
-        for observer in self.observers.iter() {
+        for observer in self.shared.observers.iter() {
             observer.observe(at, event);
         }
     }
@@ -210,7 +215,7 @@ impl Context {
 impl std::fmt::Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Context")
-            .field("timeouts", &self.timeouts)
+            .field("timeouts", &self.shared.timeouts)
             .field("deadline", &self.deadline)
             .finish_non_exhaustive()
     }

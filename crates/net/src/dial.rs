@@ -498,7 +498,7 @@ async fn secure(
 ) -> Result<Connection, Error> {
     let Connection { stream, mut info, faults } = connection;
     let (stream, facts) = tls.connect(stream, host, cx).await?;
-    info.tls = Some(facts);
+    info.tls = Some(Box::new(facts));
     Ok(Connection { stream, info, faults })
 }
 

@@ -81,12 +81,13 @@ pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Fut
             }
         };
         let incoming = Box::new(incoming);
+        let cx = cx.of_connection(incoming.peer());
         if !listener.settings.once {
-            tasks.spawn(attend(incoming, handler.clone(), cx.clone(), None));
+            tasks.spawn(attend(incoming, handler.clone(), cx, None));
             continue;
         }
         let (established, is_established) = oneshot::channel();
-        tasks.spawn(attend(incoming, handler.clone(), cx.clone(), Some(established)));
+        tasks.spawn(attend(incoming, handler.clone(), cx, Some(established)));
         tokio::select! {
             () = &mut shutdown => break false,
             // Who does not get so far as to be served does not count.
@@ -117,7 +118,6 @@ async fn attend(
     cx: Context,
     told: Option<oneshot::Sender<()>>,
 ) {
-    let cx = cx.of_connection(incoming.peer());
     // Boxed, like what came in and the handler's own future, which is all that is held later: moved
     // about, it would be held twice.
     let begin = Box::pin(async {

@@ -24,7 +24,7 @@ use super::websocket::WebSocketArgs;
   portolan listen ws:9000 --exec 'grep --line-buffered ahoy'
   portolan listen udp:9000 --echo --fault 'loss=5%,latency=50ms'")]
 pub struct ListenArgs {
-    /// Listen here: tcp:, tls:, unix:, udp:, ws: or wss:, on 127.0.0.1 where no host is named; port 0 is any
+    /// Listen here: tcp:, tls:, unix:, udp:, ws: or wss:, on 127.0.0.1 without a host; port 0 is any
     #[arg(value_name = "URL", value_parser = target)]
     pub url: Url,
     /// Send back what comes in

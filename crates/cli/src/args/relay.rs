@@ -20,7 +20,7 @@ use super::websocket::WebSocketArgs;
   portolan relay udp:5300 udp://192.0.2.53:53
   portolan relay tcp:8080 tcp://app:80 --proxy-protocol send")]
 pub struct RelayArgs {
-    /// Listen here: tcp:, tls:, unix:, udp:, ws: or wss:, on 127.0.0.1 where no host is named; port 0 is any
+    /// Listen here: tcp:, tls:, unix:, udp:, ws: or wss:, on 127.0.0.1 without a host; port 0 is any
     #[arg(value_name = "FROM", value_parser = target)]
     pub from: Url,
     /// Dial this for each connection: tcp:, tls:, unix:, udp:, ws: or wss:

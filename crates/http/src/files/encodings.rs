@@ -2,14 +2,17 @@
 //! file, and compression while it is sent.
 
 use std::io;
+use std::sync::Arc;
 
 use async_compression::Level;
 use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, ZstdEncoder};
+use async_compression::{brotli, zstd};
 use axum::body::Body;
 use axum::response::Response;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use http::header::{self, HeaderMap, HeaderValue};
 use tokio::io::AsyncRead;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::io::{ReaderStream, StreamReader};
 
 use super::negotiation::accepted_codings;
@@ -20,6 +23,8 @@ pub(super) const COMPRESSED_MIN: u64 = 1024;
 const PIECE: usize = 32 * 1024;
 /// Beyond this, brotli is too slow to do while sending.
 const BROTLI_LEVEL: i32 = 4;
+/// How far back an encoder looks, as a power of two: 512 KiB. What it holds grows with that.
+const WINDOW: u32 = 19;
 
 /// One way in which what is served is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,38 +57,74 @@ impl Coding {
             Self::Gzip => ".gz",
         }
     }
+}
+
+/// The places for encoders: each holds memory for as long as its client takes to read.
+#[derive(Clone, Debug)]
+pub(super) struct Encoders(Arc<Semaphore>);
+
+/// One that compresses a body, and has a place.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    coding: Coding,
+    place: OwnedSemaphorePermit,
+}
+
+impl Encoders {
+    pub(super) fn new(places: usize) -> Self {
+        Self(Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// An encoder, if there is a place for it.
+    pub(super) fn take(&self, coding: Coding) -> Option<Encoder> {
+        let place = self.0.clone().try_acquire_owned().ok()?;
+        Some(Encoder { coding, place })
+    }
+}
+
+impl Encoder {
+    pub(super) const fn coding(&self) -> Coding {
+        self.coding
+    }
 
     /// Compresses a body while it is read.
     pub(super) fn encode(self, body: Body) -> Body {
         let source = StreamReader::new(body.into_data_stream().map_err(io::Error::other));
-        match self {
-            Self::Brotli => {
-                streamed(BrotliEncoder::with_quality(source, Level::Precise(BROTLI_LEVEL)))
+        match self.coding {
+            Coding::Brotli => {
+                let params = brotli::EncoderParams::default()
+                    .quality(Level::Precise(BROTLI_LEVEL))
+                    .window_size(WINDOW as i32);
+                self.streamed(BrotliEncoder::with_params(source, params))
             }
-            Self::Zstd => streamed(ZstdEncoder::new(source)),
-            Self::Gzip => streamed(GzipEncoder::new(source)),
+            Coding::Zstd => {
+                let params = [zstd::CParameter::window_log(WINDOW)];
+                let level = Level::Default;
+                self.streamed(ZstdEncoder::with_quality_and_params(source, level, &params))
+            }
+            Coding::Gzip => self.streamed(GzipEncoder::new(source)),
         }
     }
-}
 
-fn streamed(encoder: impl AsyncRead + Send + 'static) -> Body {
-    Body::from_stream(ReaderStream::with_capacity(encoder, PIECE))
+    /// What an encoder makes; its place is free when that is dropped.
+    fn streamed(self, encoded: impl AsyncRead + Send + 'static) -> Body {
+        let pieces = ReaderStream::with_capacity(encoded, PIECE);
+        Body::from_stream(pieces.inspect(move |_| {
+            let _held = &self.place;
+        }))
+    }
 }
 
 /// A response of this text, compressed where the client likes that and it is worth it.
-pub(super) fn compressed(text: String, asked: &HeaderMap) -> Response {
+pub(super) fn compressed(text: String, asked: &HeaderMap, encoders: &Encoders) -> Response {
     let is_large = text.len() as u64 >= COMPRESSED_MIN;
-    let codings = accepted_codings(asked, &LIVE);
-    let coding = codings.first().filter(|_| is_large);
-    let body = Body::from(text);
-    let mut response = Response::new(match coding {
-        Some(coding) => coding.encode(body),
-        None => body,
-    });
-    let headers = response.headers_mut();
-    headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
-    if let Some(coding) = coding {
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+    let coding = accepted_codings(asked, &LIVE).into_iter().find(|_| is_large);
+    let mut response = Response::new(Body::from(text));
+    if let Some(encoder) = coding.and_then(|coding| encoders.take(coding)) {
+        let name = HeaderValue::from_static(encoder.coding().name());
+        response = response.map(|body| encoder.encode(body));
+        response.headers_mut().insert(header::CONTENT_ENCODING, name);
     }
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
     response
 }

@@ -123,8 +123,9 @@ impl Settings {
         }
         if let Some(coding) = wanted.live
             && representation.file.facts.size >= encodings::COMPRESSED_MIN
+            && let Some(encoder) = self.encoders.take(coding)
         {
-            representation.encoding = Encoding::Live(coding);
+            representation.encoding = Encoding::Live(encoder);
         }
         representation
     }

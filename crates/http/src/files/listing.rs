@@ -14,10 +14,11 @@ use rustix::fs::{AtFlags, Dir, FileType, statat};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use super::encodings::compressed;
 use super::negotiation::prefers_json;
 use super::partial::is_partial;
 use super::root::Facts;
-use super::{Settings, encodings, page, path};
+use super::{Settings, page, path};
 
 /// More entries than this are not shown: a page of them helps nobody.
 const ENTRIES_MAX: usize = 10_000;
@@ -84,14 +85,14 @@ impl Listing {
     }
 
     /// The listing as JSON, where that is asked for, or else as a page.
-    pub(super) fn respond(&self, asked: &HeaderMap, takes_uploads: bool) -> Response {
+    pub(super) fn respond(&self, asked: &HeaderMap, settings: &Settings) -> Response {
         let mut response = if prefers_json(asked) {
-            let mut response = encodings::compressed(self.json().to_string(), asked);
+            let mut response = compressed(self.json().to_string(), asked, &settings.encoders);
             let json = HeaderValue::from_static("application/json");
             response.headers_mut().insert(header::CONTENT_TYPE, json);
             response
         } else {
-            page::listing(self, takes_uploads, asked)
+            page::listing(self, asked, settings)
         };
         let headers = response.headers_mut();
         headers.append(header::VARY, HeaderValue::from_static("accept"));

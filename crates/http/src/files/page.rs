@@ -11,7 +11,8 @@ use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
 use portolan_core::units::show_size;
 
-use super::encodings;
+use super::Settings;
+use super::encodings::compressed;
 use super::listing::{Column, Entry, Listing, Order};
 use super::path::reference;
 use crate::disposition::is_invisible;
@@ -34,7 +35,8 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 });
 
 /// The page of a directory.
-pub(super) fn listing(listing: &Listing, takes_uploads: bool, asked: &HeaderMap) -> Response {
+pub(super) fn listing(listing: &Listing, asked: &HeaderMap, settings: &Settings) -> Response {
+    let takes_uploads = settings.upload.is_some();
     let mut page = String::with_capacity(8192 + 400 * listing.entries.len());
     let title = format!("Index of {}", shown_path(listing));
     let (head, crumbs, summary) = (head(&title), breadcrumb(listing), summary(listing));
@@ -51,7 +53,7 @@ pub(super) fn listing(listing: &Listing, takes_uploads: bool, asked: &HeaderMap)
     if takes_uploads {
         let _ = write!(page, "<script>{SCRIPT}</script>");
     }
-    let mut response = encodings::compressed(page, asked);
+    let mut response = compressed(page, asked, &settings.encoders);
     dress(response.headers_mut());
     response
 }
@@ -215,4 +217,31 @@ fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_seen_is_shown() {
+        assert_eq!(escape("<a href='x'>&\""), "&lt;a href=&#39;x&#39;&gt;&amp;&quot;");
+        assert_eq!(
+            escape("gpj.\u{202e}exe\0\n\u{200b}é"),
+            "gpj.\u{fffd}exe\u{fffd}\u{fffd}\u{fffd}é"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_becomes_markup(name in "(<|>|\"|'|&|\\PC|\\pC){0,30}") {
+            let escaped = escape(&name);
+            prop_assert!(!escaped.contains(['<', '>', '"', '\'']));
+            let entities = ["amp;", "lt;", "gt;", "quot;", "#39;"];
+            let is_entity = |rest: &str| entities.iter().any(|entity| rest.starts_with(entity));
+            prop_assert!(escaped.split('&').skip(1).all(is_entity));
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use rustix::io::Errno;
 
 use super::negotiation::accepts_pages;
@@ -41,6 +41,7 @@ impl Refusal {
             format!("{}\n", self.why).into_response()
         };
         *response.status_mut() = self.status;
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
         response.headers_mut().extend(self.header);
         response
     }

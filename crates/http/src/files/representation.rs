@@ -1,5 +1,6 @@
 //! One file in one form, and the response that sends it: whole, in part, or not at all.
 
+use std::io;
 use std::ops::Range;
 use std::time::UNIX_EPOCH;
 
@@ -11,7 +12,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 
 use super::conditions::{EntityTag, Validators, Verdict};
-use super::encodings::Coding;
+use super::encodings::{Coding, Encoder};
 use super::field;
 use super::ranges::Ranges;
 use super::refusal::Refusal;
@@ -20,7 +21,7 @@ use crate::file_slice::{FileBody, FileSlice};
 use crate::multipart::unguessable;
 
 /// One file in the form in which it is sent (RFC 9110 section 3.2).
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Representation {
     /// What is read.
     pub(super) file: OpenFile,
@@ -33,34 +34,48 @@ pub(super) struct Representation {
 }
 
 /// How a file is compressed, and when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Encoding {
     /// Not at all.
     Identity,
     /// The file that is read is.
     Stored(Coding),
     /// While it is sent.
-    Live(Coding),
+    Live(Encoder),
 }
 
 impl Encoding {
     /// By what a version of a file is recognised in this form. What is compressed anew for each
     /// request may differ in its bytes, and its tag is weak.
-    pub(super) fn validators(self, facts: Facts) -> Validators {
+    pub(super) fn validators(&self, facts: Facts) -> Validators {
         let age = facts.modified.duration_since(UNIX_EPOCH).unwrap_or_default();
         let version = format!("{:x}-{:x}-{:x}", facts.inode, facts.size, age.as_nanos());
+        let coded = |coding: Coding| format!("{version}-{}", coding.name());
         let tag = match self {
             Self::Identity => EntityTag::strong(version),
-            Self::Stored(coding) => EntityTag::strong(format!("{version}-{}", coding.name())),
-            Self::Live(coding) => EntityTag::weak(format!("{version}-{}", coding.name())),
+            Self::Stored(coding) => EntityTag::strong(coded(*coding)),
+            Self::Live(encoder) => EntityTag::weak(coded(encoder.coding())),
         };
         Validators { tag, modified: facts.modified }
+    }
+
+    /// The coding of what is sent.
+    const fn coding(&self) -> Option<Coding> {
+        match self {
+            Self::Identity => None,
+            Self::Stored(coding) => Some(*coding),
+            Self::Live(encoder) => Some(encoder.coding()),
+        }
+    }
+
+    const fn is_live(&self) -> bool {
+        matches!(self, Self::Live(_))
     }
 }
 
 impl Representation {
     /// Answers a request for it, with respect to conditions and ranges.
-    pub(super) fn respond(&self, method: &Method, asked: &HeaderMap) -> Result<Response, Refusal> {
+    pub(super) fn respond(self, method: &Method, asked: &HeaderMap) -> Result<Response, Refusal> {
         let validators = self.validators();
         match Verdict::of(method, asked, Some(&validators)) {
             Verdict::Proceed => {}
@@ -70,6 +85,8 @@ impl Representation {
                 return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, why));
             }
         }
+        let mut headers = HeaderMap::new();
+        self.insert_into(&mut headers, &validators);
         let mut response = match self.ranges(method, asked, &validators) {
             Ranges::Whole => self.whole(),
             Ranges::Parts(parts) => self.partial(&parts)?,
@@ -81,24 +98,23 @@ impl Representation {
                 ));
             }
         };
-        self.insert_into(response.headers_mut(), &validators);
+        // What a body of several parts has of its own stays.
+        headers.extend(std::mem::take(response.headers_mut()));
+        *response.headers_mut() = headers;
         Ok(response)
     }
 
     /// The fields of an answer with the whole file, but for its length.
     fn insert_into(&self, headers: &mut HeaderMap, validators: &Validators) {
         validators.insert_into(headers);
-        headers.entry(header::CONTENT_TYPE).or_insert_with(|| self.content_type.clone());
+        headers.insert(header::CONTENT_TYPE, self.content_type.clone());
         if self.is_compressible {
             headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
         }
-        match self.encoding {
-            Encoding::Identity => {}
-            Encoding::Stored(coding) | Encoding::Live(coding) => {
-                headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
-            }
+        if let Some(coding) = self.encoding.coding() {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
         }
-        if !matches!(self.encoding, Encoding::Live(_)) {
+        if !self.encoding.is_live() {
             headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         }
     }
@@ -117,9 +133,8 @@ impl Representation {
 
     /// What part is asked for. Ranges are defined for GET alone.
     fn ranges(&self, method: &Method, asked: &HeaderMap, validators: &Validators) -> Ranges {
-        let is_applicable = *method == Method::GET
-            && !matches!(self.encoding, Encoding::Live(_))
-            && validators.have_range(asked);
+        let is_applicable =
+            *method == Method::GET && !self.encoding.is_live() && validators.have_range(asked);
         let mut fields = asked.get_all(header::RANGE).iter();
         match (fields.next(), fields.next()) {
             (Some(field), None) if is_applicable => Ranges::parse(field.as_bytes(), self.size()),
@@ -137,10 +152,10 @@ impl Representation {
         response
     }
 
-    fn whole(&self) -> Response {
+    fn whole(self) -> Response {
         let slice = self.slice(&(0..self.size()));
-        let Encoding::Live(coding) = self.encoding else { return response_of(slice) };
-        Response::new(coding.encode(Body::new(FileBody::new(slice))))
+        let Encoding::Live(encoder) = self.encoding else { return response_of(slice) };
+        Response::new(encoder.encode(Body::new(FileBody::new(slice))))
     }
 
     fn partial(&self, parts: &[Range<u64>]) -> Result<Response, Refusal> {
@@ -163,7 +178,7 @@ impl Representation {
 
     /// Several parts in one body (RFC 9110 section 14.6).
     fn multipart(&self, parts: &[Range<u64>]) -> Result<Response, Refusal> {
-        let boundary = unguessable().map_err(std::io::Error::other)?;
+        let boundary = unguessable().map_err(io::Error::other)?;
         let content_type = String::from_utf8_lossy(self.content_type.as_bytes());
         let mut length = 0;
         let mut bodies = Vec::with_capacity(parts.len() * 2 + 1);

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
+use http_body_util::Limited;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
@@ -105,7 +106,8 @@ impl Upload {
         body: Body,
     ) -> Result<Response, Refusal> {
         let path = self.admit(settings, head, FORM_MAX)?;
-        let mut form = Form::new(&head.headers, body)?;
+        let limit = usize::try_from(self.max.saturating_add(FORM_MAX)).unwrap_or(usize::MAX);
+        let mut form = Form::new(&head.headers, Body::new(Limited::new(body, limit)))?;
         let (mut saved, mut room) = (Vec::new(), self.max);
         while let Some((name, content)) = form.next().await? {
             let name = safe_name(&name).ok_or_else(|| bad_request("a file has no name"))?;

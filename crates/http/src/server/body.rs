@@ -145,9 +145,9 @@ impl Feed {
         self.decoder.is_at_end()
     }
 
-    /// Whether the client has yet to be told to send it.
-    pub(super) const fn owes_continue(&self) -> bool {
-        self.owes_continue
+    /// Sends no 100 any more, because the answer begins. Whether the client still waits for one.
+    pub(super) fn withhold_continue(&mut self) -> bool {
+        std::mem::take(&mut self.owes_continue) && !self.is_at_end()
     }
 
     /// Reads what nobody asked for, up to `limit` bytes, for the sake of the next request. Ready

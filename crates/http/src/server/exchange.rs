@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt;
 use super::buffered::{Buffered, Wait};
 use super::date::write_date;
 use super::leading::leading;
-use super::recent::Lookup;
+use super::recent::{KeyBuffer, Lookup};
 use super::send::write_status;
 use super::turn::{After, Begun, Broken, answer};
 use super::upgrade::Then;
@@ -27,7 +27,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// A connection, and how far its next request was read.
 pub(super) struct Exchange<'a> {
-    visit: &'a Visit<'a>,
+    visit: &'a Visit,
     io: Buffered,
     /// What is to be sent after that.
     file: Option<FileSlice>,
@@ -75,7 +75,7 @@ enum Found {
 }
 
 impl<'a> Exchange<'a> {
-    pub(super) fn new(stream: Stream, visit: &'a Visit<'a>) -> Self {
+    pub(super) fn new(stream: Stream, visit: &'a Visit) -> Self {
         Self { visit, io: Buffered::new(stream), file: None, scan: Scan::default(), count: 0 }
     }
 
@@ -217,7 +217,8 @@ impl<'a> Exchange<'a> {
         let may_persist =
             head.is_persistent && limits.requests.is_none_or(|most| self.count < most);
         let mut begin = Begin::Answered;
-        match self.visit.lookup(&head, may_persist) {
+        let key = || KeyBuffer::of_head(&head).filter(|_| may_persist);
+        match self.visit.lookup(key) {
             Some(Lookup::Answer(answer)) if answer.is_small() || stream.can_send_files() => {
                 self.file = answer.write(buffers::provide(output));
                 self.visit.log_recent(&head, answer.length());
@@ -236,31 +237,28 @@ impl<'a> Exchange<'a> {
         Ok(begin)
     }
 
-    /// Brings the connection to its end.
-    pub(super) async fn finish(mut self, end: End) -> Result<(), Error> {
+    /// Brings the connection to its end, or gives the stream that goes on in HTTP/2.
+    pub(super) async fn finish(mut self, end: End) -> Result<Option<Stream>, Error> {
         match end {
-            End::Http2 => http2::serve(leading(self.io.input, self.io.stream), self.visit).await,
+            End::Http2 => return Ok(Some(leading(self.io.input, self.io.stream))),
             End::Upgrade(then) => {
                 self.flush().await.map_err(failure)?;
                 then(leading(self.io.input, self.io.stream)).await;
-                Ok(())
             }
             End::Refuse(error) => {
                 self.refuse(error);
                 self.close(true).await;
-                Err(failure(error.into()))
+                return Err(failure(error.into()));
             }
-            End::Close { lingers } => {
-                self.close(lingers).await;
-                Ok(())
-            }
+            End::Close { lingers } => self.close(lingers).await,
             End::Broken(broken) => {
                 if !matches!(broken, Broken::Lost(_) | Broken::Stalled) {
                     self.close(false).await;
                 }
-                Err(failure(broken))
+                return Err(failure(broken));
             }
         }
+        Ok(None)
     }
 
     /// Says why there is no other answer.

@@ -8,14 +8,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
+use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http::response::Parts;
-use http::{StatusCode, Version};
+use http::{HeaderMap, Method, Request, StatusCode, Version, header};
 use portolan_net::now;
 
 use super::date::write_date;
-use super::send::Plan;
-use crate::file_slice::FileSlice;
+use super::send::{write_lasting, write_length};
+use crate::file_slice::{FileBody, FileSlice};
 use crate::wire::{Framing, Head};
 
 /// For how long an answer is given again.
@@ -73,6 +75,8 @@ pub(super) struct Ticket {
 pub(super) struct RecentAnswer {
     /// Its head without a date and the empty line.
     head: Bytes,
+    /// The same as HTTP/2 wants it.
+    headers: HeaderMap,
     body: Content,
 }
 
@@ -89,14 +93,27 @@ pub(super) struct KeyBuffer {
 }
 
 impl KeyBuffer {
-    /// The key of a request that may be given an answer of others.
-    pub(super) fn of(head: &Head<'_>) -> Option<Self> {
+    /// The key of a request of HTTP/1 that may be given an answer of others.
+    pub(super) fn of_head(head: &Head<'_>) -> Option<Self> {
         let is_plain = head.method == "GET"
             && head.version == Version::HTTP_11
             && head.is_persistent
             && head.framing == Framing::Length(0);
+        is_plain.then(|| Self::new(head.target, head.fields()))?
+    }
+
+    /// The same of HTTP/2.
+    pub(super) fn of_request<B: hyper::body::Body>(request: &Request<B>) -> Option<Self> {
+        let fields = request.headers().iter();
+        let fields = fields.map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let target = request.uri().path_and_query()?.as_str();
+        let is_plain = request.method() == Method::GET && request.body().is_end_stream();
+        is_plain.then(|| Self::new(target, fields))?
+    }
+
+    fn new<'a>(target: &str, fields: impl Iterator<Item = (&'a str, &'a [u8])>) -> Option<Self> {
         let mut codings = &b""[..];
-        for (name, value) in head.fields().filter(|_| is_plain) {
+        for (name, value) in fields {
             match name.as_bytes() {
                 [b'i' | b'I', b'f' | b'F', b'-', ..] => return None,
                 _ if name.eq_ignore_ascii_case("range") => return None,
@@ -107,15 +124,13 @@ impl KeyBuffer {
                 _ => return None,
             }
         }
-        let (target, length) = (head.target.as_bytes(), head.target.len() + 1 + codings.len());
-        if !is_plain || length > KEY_MAX {
-            return None;
-        }
+        let length = target.len() + 1 + codings.len();
         let mut bytes = [0; KEY_MAX];
-        bytes[..target.len()].copy_from_slice(target);
+        let (front, back) = bytes.get_mut(..length)?.split_at_mut(target.len());
+        front.copy_from_slice(target.as_bytes());
         // Neither has a line break within.
-        bytes[target.len()] = b'\n';
-        bytes[target.len() + 1..length].copy_from_slice(codings);
+        back[0] = b'\n';
+        back[1..].copy_from_slice(codings);
         Some(Self { bytes, length })
     }
 }
@@ -142,7 +157,7 @@ impl Recent {
     }
 
     /// Keeps an answer for a moment, where it is fit for that.
-    pub(super) fn keep(&self, ticket: Ticket, plan: &Plan, response: &Parts, slice: &FileSlice) {
+    pub(super) fn keep(&self, ticket: Ticket, response: &Parts, slice: &FileSlice) {
         let is_fit =
             response.status == StatusCode::OK && response.extensions.get::<Repeatable>().is_some();
         let body = match slice.length() {
@@ -152,8 +167,11 @@ impl Recent {
         };
         let Some(body) = body else { return };
         let mut head = BytesMut::with_capacity(512);
-        plan.write_lasting(response, &mut head);
-        let answer = Arc::new(RecentAnswer { head: head.freeze(), body });
+        write_lasting(response, false, &mut head);
+        write_length(slice.length(), &mut head);
+        let mut headers = response.headers.clone();
+        headers.insert(header::CONTENT_LENGTH, slice.length().into());
+        let answer = Arc::new(RecentAnswer { head: head.freeze(), headers, body });
         let now = now();
         let mut answers = self.lock();
         if answers.forgotten != ticket.forgotten {
@@ -206,5 +224,15 @@ impl RecentAnswer {
             }
             Content::File(slice) => Some(slice.clone()),
         }
+    }
+
+    /// The same as a response.
+    pub(super) fn to_response(&self) -> Response {
+        let mut response = Response::new(match &self.body {
+            Content::Small(bytes) => Body::from(bytes.clone()),
+            Content::File(slice) => Body::new(FileBody::new(slice.clone())),
+        });
+        response.headers_mut().clone_from(&self.headers);
+        response
     }
 }

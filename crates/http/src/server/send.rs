@@ -77,7 +77,13 @@ impl Plan {
 
     /// Writes the head.
     pub(super) fn write_head(&self, asked: Asked, response: &Parts, output: &mut BytesMut) {
-        self.write_lasting(response, output);
+        write_lasting(response, self.switches, output);
+        if let Some(length) = self.length {
+            write_length(length, output);
+        }
+        if self.delivery == Delivery::Chunked {
+            output.extend_from_slice(b"transfer-encoding: chunked\r\n");
+        }
         if !self.switches {
             write_connection(asked.version, self.persists, output);
         }
@@ -86,27 +92,26 @@ impl Plan {
         }
         output.extend_from_slice(b"\r\n");
     }
+}
 
-    /// Writes what of the head is the same whenever and to whomever it is sent.
-    pub(super) fn write_lasting(&self, response: &Parts, output: &mut BytesMut) {
-        write_status(response.status, output);
-        for (name, value) in &response.headers {
-            let is_ours = match *name {
-                header::CONTENT_LENGTH | header::TRANSFER_ENCODING => true,
-                header::CONNECTION => !self.switches,
-                _ => false,
-            };
-            if !is_ours {
-                write_field(name.as_str(), value.as_bytes(), output);
-            }
-        }
-        if let Some(length) = self.length {
-            let _ = write!(output.writer(), "content-length: {length}\r\n");
-        }
-        if self.delivery == Delivery::Chunked {
-            output.extend_from_slice(b"transfer-encoding: chunked\r\n");
+/// Writes what of a head is the same whenever and to whomever it is sent: the status line, and the
+/// fields that are not about the connection and the delimitation.
+pub(super) fn write_lasting(response: &Parts, switches: bool, output: &mut BytesMut) {
+    write_status(response.status, output);
+    for (name, value) in &response.headers {
+        let is_ours = match *name {
+            header::CONTENT_LENGTH | header::TRANSFER_ENCODING => true,
+            header::CONNECTION => !switches,
+            _ => false,
+        };
+        if !is_ours {
+            write_field(name.as_str(), value.as_bytes(), output);
         }
     }
+}
+
+pub(super) fn write_length(length: u64, output: &mut BytesMut) {
+    let _ = write!(output.writer(), "content-length: {length}\r\n");
 }
 
 /// The status line.

@@ -53,7 +53,7 @@ pub(super) enum After {
 /// One request, while it is answered.
 pub(super) struct Turn<'a> {
     io: &'a mut Buffered,
-    visit: &'a Visit<'a>,
+    visit: &'a Visit,
     feed: Feed,
     asked: Asked,
     /// Bytes of the answer's body so far.
@@ -101,7 +101,7 @@ impl Begun {
 /// When the connection cannot be used any more, or its peer cannot tell the end of the answer.
 pub(super) async fn answer(
     io: &mut Buffered,
-    visit: &Visit<'_>,
+    visit: &Visit,
     begun: Begun,
 ) -> Result<After, Broken> {
     let Begun { request, asked, framing, expects_continue, may_persist, ticket } = begun;
@@ -190,7 +190,7 @@ impl Turn<'_> {
         let slice = head.extensions.remove::<FileSlice>();
         let size = slice.as_ref().map(FileSlice::length).or_else(|| body.size_hint().exact());
         // Who still waits for a 100 may or may not send the body: nobody could tell.
-        let may_persist = may_persist && !(self.feed.owes_continue() && !self.feed.is_at_end());
+        let may_persist = may_persist && !self.feed.withhold_continue();
         let plan = Plan::new(self.asked, &head, size, may_persist && !self.visit.cx.is_stopping());
         plan.write_head(self.asked, &head, self.io.output());
         match (plan.delivery, &slice) {
@@ -204,7 +204,7 @@ impl Turn<'_> {
             (delivery, None) => self.send_body(delivery, body).await?,
         }
         if let (Some(ticket), Some(slice)) = (ticket, &slice) {
-            self.visit.server.keep(ticket, &plan, &head, slice);
+            self.visit.keep(ticket, &head, slice);
         }
         Ok(plan)
     }

@@ -202,11 +202,7 @@ impl Facts {
                     facts.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
                 }
                 10 if name.eq_ignore_ascii_case("connection") => facts.connection(value),
-                14 if name.eq_ignore_ascii_case("content-length") => {
-                    if facts.length.replace(number(value)?).is_some() {
-                        return Err(BadRequest::Length);
-                    }
-                }
+                14 if name.eq_ignore_ascii_case("content-length") => facts.length(value)?,
                 17 if name.eq_ignore_ascii_case("transfer-encoding") => facts.codings(value)?,
                 _ => {}
             }
@@ -226,11 +222,16 @@ impl Facts {
         }
     }
 
+    fn length(&mut self, value: &[u8]) -> Result<(), BadRequest> {
+        let other = self.length.replace(number(value)?);
+        if other.is_none() { Ok(()) } else { Err(BadRequest::Length) }
+    }
+
     fn codings(&mut self, value: &[u8]) -> Result<(), BadRequest> {
         self.is_coded = true;
-        for coding in list(value) {
-            // It must be the last one, and not be applied twice.
-            if self.is_chunked {
+        for coding in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            // It must be the last one, and not be applied twice. Others read empty ones otherwise.
+            if self.is_chunked || coding.is_empty() {
                 return Err(BadRequest::Coding);
             }
             if !coding.eq_ignore_ascii_case(b"chunked") {

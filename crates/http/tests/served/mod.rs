@@ -6,10 +6,11 @@ use std::path::Path;
 use http::header::{HeaderMap, HeaderName};
 use http::{Method, Request, StatusCode};
 use portolan_core::Url;
-use portolan_http::{Body, Files};
+use portolan_http::{Body, Client, Files, Protocol};
+use portolan_net::Dialer;
 use tempfile::TempDir;
 
-use crate::support::{client, context, server};
+use crate::support::{context, server};
 
 /// A directory that is served.
 pub(crate) struct Served {
@@ -79,13 +80,25 @@ impl Served {
         fields: &[(HeaderName, &str)],
         body: impl Into<Body>,
     ) -> Got {
+        self.send_as(Protocol::Http1, method, path, fields, body).await
+    }
+
+    pub(crate) async fn send_as(
+        &self,
+        protocol: Protocol,
+        method: Method,
+        path: &str,
+        fields: &[(HeaderName, &str)],
+        body: impl Into<Body>,
+    ) -> Got {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in fields {
             request = request.header(name, *value);
         }
-        let (mut client, cx) = (client(&self.url).await, context());
-        let request = request.body(body.into()).unwrap();
-        let mut answer = client.send(request, &cx).await.unwrap();
+        let cx = context();
+        let client = Client::connect_as(protocol, &Dialer::new(), &self.url, &cx).await;
+        let answer = client.unwrap().send(request.body(body.into()).unwrap(), &cx).await;
+        let mut answer = answer.unwrap();
         let (status, headers) = (answer.status(), answer.headers().clone());
         let body = answer.receive(u64::MAX, &cx).await.unwrap().bytes.to_vec();
         Got { status, headers, body }

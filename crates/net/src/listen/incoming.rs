@@ -144,7 +144,7 @@ impl Incoming {
                     .with_endpoint(peer)
             })?;
             stream = secured;
-            info.tls = Some(facts);
+            info.tls = Some(Box::new(facts));
         }
         Ok(Some(Connection { stream, info, faults: self.faults }))
     }

@@ -47,7 +47,7 @@ impl Protocol for Http {
             Ok(Answer {
                 status: Some(status.as_u16()),
                 body: visit.keeps_body.then_some(bytes),
-                tls: client.info().tls.clone(),
+                tls: client.info().tls.as_deref().cloned(),
                 notes,
             })
         })

@@ -22,7 +22,7 @@ impl Protocol for Streams {
     fn probe<'a>(&'a self, visit: Visit<'a>) -> Answering<'a> {
         Box::pin(async move {
             let connection = visit.dialer.dial_url(visit.url, visit.cx).await?;
-            Ok(Answer { tls: connection.info.tls, ..Answer::default() })
+            Ok(Answer { tls: connection.info.tls.map(|tls| *tls), ..Answer::default() })
         })
     }
 }

@@ -50,7 +50,7 @@ impl Protocol for WebSockets {
             }
             // What is known is known, however it ends.
             let _ = socket.close(CloseCode::NORMAL, "").await;
-            Ok(Answer { tls: info.connection.tls, ..Answer::default() })
+            Ok(Answer { tls: info.connection.tls.map(|tls| *tls), ..Answer::default() })
         })
     }
 }

@@ -173,19 +173,26 @@ impl Watch {
 
 impl Timer {
     fn new(at: Option<Instant>, is_told: bool, cx: &Context) -> Self {
-        // What is due after the operation's own deadline has a time of its own.
-        let limit = at.map(|at| at.saturating_duration_since(now()));
-        let limited = Context::new(Timeouts::default()).limited(limit);
         let cx = cx.clone();
-        let ringing = Box::pin(async move {
-            let stopping = async {
-                match is_told {
-                    true => pending().await,
-                    false => cx.stopping().await,
-                }
-            };
-            limited.until_deadline(stopping).await.is_some()
-        });
+        let stopping = async move {
+            match is_told {
+                true => pending().await,
+                false => cx.stopping().await,
+            }
+        };
+        let ringing: Pin<Box<dyn Future<Output = bool> + Send>> = match at {
+            // Most connections wait for nothing else, and need less room for it.
+            None => Box::pin(async move {
+                stopping.await;
+                true
+            }),
+            // What is due after the operation's own deadline has a time of its own.
+            Some(at) => Box::pin(async move {
+                let limit = at.saturating_duration_since(now());
+                let limited = Context::new(Timeouts::default()).limited(Some(limit));
+                limited.until_deadline(stopping).await.is_some()
+            }),
+        };
         Self { at, ringing }
     }
 

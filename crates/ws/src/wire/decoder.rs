@@ -10,7 +10,7 @@ use super::{Close, Parameters, Role, Violation};
 use crate::{Message, Text};
 
 /// How much is made room for at least.
-const SMALL: usize = 512;
+const SMALL: usize = 256;
 /// How much memory is kept while there is no input.
 const KEPT: usize = 4 * 1024;
 /// How much is made room for at once, however long the peer says that a frame is.
@@ -60,7 +60,7 @@ pub struct Decoder {
     frame: Option<Frame>,
     /// The message that comes in several frames, or compressed.
     message: Option<Partial>,
-    inflater: Option<Inflater>,
+    inflater: Option<Box<Inflater>>,
 }
 
 /// A frame of which the payload is awaited.
@@ -92,7 +92,7 @@ impl Decoder {
     /// Takes compressed messages, as was agreed on.
     #[must_use]
     pub fn with_deflate(mut self, parameters: &Parameters) -> Self {
-        self.inflater = Some(Inflater::new(self.role, parameters));
+        self.inflater = Some(Box::new(Inflater::new(self.role, parameters)));
         self
     }
 
@@ -212,12 +212,12 @@ impl Decoder {
         if let Some(key) = frame.header.mask {
             mask(piece, key, frame.done);
         }
-        message.take(piece, self.inflater.as_mut(), &self.limits)?;
+        message.take(piece, self.inflater.as_deref_mut(), &self.limits)?;
         self.buffer.advance(there);
         frame.done += there;
         let is_done = frame.done == frame.length;
         if is_done && frame.header.fin {
-            let message = message.finish(self.inflater.as_mut(), &self.limits)?;
+            let message = message.finish(self.inflater.as_deref_mut(), &self.limits)?;
             return Ok(Progress::Received(Received::Message(message)));
         }
         self.message = Some(message);

@@ -15,7 +15,8 @@ use crate::Message;
 #[derive(Debug)]
 pub struct Encoder {
     role: Role,
-    deflater: Option<Deflater>,
+    /// Boxed, like its counterpart in the decoder: most connections have none.
+    deflater: Option<Box<Deflater>>,
 }
 
 impl Encoder {
@@ -28,7 +29,7 @@ impl Encoder {
     /// Compresses messages, as was agreed on.
     #[must_use]
     pub fn with_deflate(mut self, parameters: &Parameters) -> Self {
-        self.deflater = Some(Deflater::new(self.role, parameters));
+        self.deflater = Some(Box::new(Deflater::new(self.role, parameters)));
         self
     }
 
