@@ -4,9 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use portolan_ws::Message;
-use portolan_ws::wire::{
-    Decoder, Encoder, Limits, Output, Parameters, Received, Role, Shared,
-};
+use portolan_ws::wire::{Decoder, Encoder, Limits, Output, Parameters, Received, Role, Shared};
 
 const LIMITS: Limits = Limits { max_message: 64 * 1024, max_frame: 64 * 1024, max_ratio: 100 };
 

@@ -26,8 +26,10 @@ fuzz_target!(|bytes: &[u8]| {
                     assert_eq!(taken.subprotocol, agreed.subprotocol);
                 }
             }
-            Err(refusal) => assert!(refusal.response().status().is_client_error()
-                || refusal.response().status().is_server_error()),
+            Err(refusal) => assert!(
+                refusal.response().status().is_client_error()
+                    || refusal.response().status().is_server_error()
+            ),
         }
     }
     if let Ok(Some((response, length))) = parse_response(bytes) {
