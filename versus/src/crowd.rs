@@ -288,7 +288,7 @@ mod tests {
         let address =
             server(move |stream| sender.send(stream.try_clone()?).map_err(io::Error::other));
         thread::spawn(move || {
-            let mut clients: Vec<_> = streams.iter().take(3).collect();
+            let clients: Vec<_> = streams.iter().take(3).collect();
             let mut said = [0; 4];
             // Which of them speaks, only the crowd knows: the one from which something comes.
             let speaker = loop {
@@ -300,8 +300,8 @@ mod tests {
                     break number;
                 }
             };
-            clients.remove(speaker).read_exact(&mut said).unwrap();
-            for mut client in &clients {
+            (&clients[speaker]).read_exact(&mut said).unwrap();
+            for (_, mut client) in clients.iter().enumerate().filter(|(each, _)| *each != speaker) {
                 client.write_all(&said).unwrap();
             }
             thread::park();
