@@ -64,9 +64,9 @@ fn every_server_of_the_lab_is_up() {
     };
     assert_eq!(phases(&reports[1]), ["resolve", "connect", "wait"]);
     assert_eq!(phases(&reports[3]), ["resolve", "connect", "tls"]);
-    assert_eq!(phases(&reports[5]), ["resolve", "connect", "tls", "send", "wait", "receive"]);
-    assert!(phases(&reports[6]).contains(&"proxy".to_owned()));
-    assert!(reports[6]["via"].as_str().unwrap().starts_with("socks5://127.0.0.1:"));
+    assert_eq!(phases(&reports[6]), ["resolve", "connect", "tls", "send", "wait", "receive"]);
+    assert!(phases(&reports[8]).contains(&"proxy".to_owned()));
+    assert!(reports[8]["via"].as_str().unwrap().starts_with("socks5://127.0.0.1:"));
 }
 
 #[test]
