@@ -48,7 +48,6 @@ pub mod pcap;
 mod pipe;
 pub mod proxy;
 pub mod proxy_protocol;
-mod receive_file;
 mod resolve;
 mod retry;
 mod serve;

@@ -1,5 +1,6 @@
 //! One stream type for all that carries bytes both ways.
 
+mod receive_file;
 mod send_file;
 
 use std::io::{self, IoSlice};
@@ -71,6 +72,13 @@ impl Stream {
     /// A stream of any other kind.
     pub fn boxed(io: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
         Self::from(StreamKind::Other(Box::pin(io)))
+    }
+
+    /// Whether it is a TCP or a Unix socket, without TLS, faults or capture: then the kernel can move
+    /// files to it and from it.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.raw().is_some()
     }
 
     /// A pair of connected Unix sockets: a stream, and the other end for a child process.

@@ -219,7 +219,7 @@ impl<'a> Exchange<'a> {
         let mut begin = Begin::Answered;
         let key = || KeyBuffer::of_head(&head).filter(|_| may_persist);
         match self.visit.lookup(key) {
-            Some(Lookup::Answer(answer)) if answer.is_small() || stream.can_send_files() => {
+            Some(Lookup::Answer(answer)) if answer.is_small() || stream.is_plain() => {
                 self.file = answer.write(buffers::provide(output));
                 self.visit.log_recent(&head, answer.length());
             }

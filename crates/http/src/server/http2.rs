@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::{Method, Request, header};
+use http::{Method, Request, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -74,6 +74,10 @@ async fn respond(visit: &Visit, request: Request<Incoming>, ticket: Option<Ticke
         if !is_head {
             body = Body::new(FileBody::new(slice));
         }
+    }
+    if head.status == StatusCode::NO_CONTENT || head.status == StatusCode::NOT_MODIFIED {
+        // The routes take the length of a body that is not there for that of the content.
+        head.headers.remove(header::CONTENT_LENGTH);
     }
     Response::from_parts(head, body)
 }

@@ -195,7 +195,7 @@ impl Turn<'_> {
         plan.write_head(self.asked, &head, self.io.output());
         match (plan.delivery, &slice) {
             (Delivery::Nothing, _) => {}
-            (_, Some(slice)) if slice.length >= SENDFILE && self.io.stream.can_send_files() => {
+            (_, Some(slice)) if slice.length >= SENDFILE && self.io.stream.is_plain() => {
                 self.send_file(slice.clone()).await?;
             }
             (delivery, Some(slice)) => {

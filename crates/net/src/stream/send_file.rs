@@ -16,12 +16,6 @@ use crate::Stream;
 const CHUNK: u64 = 1024 * 1024;
 
 impl Stream {
-    /// Whether the kernel can send files on it: it is a plain socket.
-    #[must_use]
-    pub fn can_send_files(&self) -> bool {
-        self.raw().is_some()
-    }
-
     /// Writes like `poll_write`, and lets a plain TCP socket keep it back for what follows at once.
     pub fn poll_write_more(
         &mut self,
@@ -41,7 +35,7 @@ impl Stream {
     ///
     /// # Errors
     /// Those of the socket and of the file; [`io::ErrorKind::Unsupported`] where
-    /// [it cannot send files](Self::can_send_files).
+    /// it is not [plain](Self::is_plain).
     pub fn poll_send_file(
         &mut self,
         cx: &mut Context<'_>,
@@ -81,7 +75,7 @@ mod tests {
         let meter = Arc::new(Meter::default());
         let mut stream = stream.metered(meter.clone());
         let sending = async move {
-            assert!(stream.can_send_files());
+            assert!(stream.is_plain());
             assert_eq!(poll_fn(|cx| stream.poll_write_more(cx, b"ahoy")).await.unwrap(), 4);
             let mut at = 1;
             loop {
@@ -107,7 +101,7 @@ mod tests {
     async fn only_plain_sockets_can() {
         let file = tempfile::tempfile().unwrap();
         let mut stream = Stream::boxed(tokio::io::duplex(8).0);
-        assert!(!stream.can_send_files());
+        assert!(!stream.is_plain());
         let sent = poll_fn(|cx| stream.poll_send_file(cx, &file, 0, 1)).await;
         assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::Unsupported);
         assert_eq!(poll_fn(|cx| stream.poll_write_more(cx, b"ahoy")).await.unwrap(), 4);

@@ -313,16 +313,20 @@ impl Partial {
         limits: &Limits,
     ) -> Result<(), Violation> {
         self.received += piece.len();
-        match inflater {
+        let taken = match inflater {
             Some(inflater) if self.is_compressed => {
-                inflater.inflate(piece, &mut self.bytes, self.received, limits)?;
+                inflater.inflate(piece, &mut self.bytes, self.received, limits)
             }
-            _ => self.bytes.extend_from_slice(piece),
-        }
+            _ => {
+                self.bytes.extend_from_slice(piece);
+                Ok(())
+            }
+        };
+        // What came before a failure counts first, as it would in smaller pieces.
         if self.is_text {
             self.checked = check(&self.bytes, self.checked)?;
         }
-        Ok(())
+        taken
     }
 
     fn finish(

@@ -22,13 +22,6 @@ use crate::pipe::{Pipe, is_unsupported};
 const TELLS: Duration = Duration::from_millis(100);
 
 impl Stream {
-    /// Whether [`receive_file`](Self::receive_file) can be asked for: where this is a TCP or a Unix
-    /// socket, without TLS, faults or capture.
-    #[must_use]
-    pub fn is_plain(&self) -> bool {
-        self.raw().is_some()
-    }
-
     /// Moves the next `length` bytes into `file`, at its position, without a copy of them in this
     /// process. `told` learns now and then how many more have come.
     ///
