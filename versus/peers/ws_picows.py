@@ -28,6 +28,7 @@ class Broadcast(WSListener):
 
     def on_ws_frame(self, transport, frame):
         if frame.msg_type == WSMsgType.CLOSE:
+            transport.send_close(frame.get_close_code(), frame.get_close_message())
             transport.disconnect()
             return
         payload = frame.get_payload_as_bytes()
