@@ -199,7 +199,8 @@ fn every_transport_is_sound() {
     capture.is_sound();
     // The probes of tcp, unix and tls say nothing.
     assert_eq!(capture.fields("udp", &["frame.number"]).len(), 2);
-    assert_eq!(capture.fields("http.request", &["http.request.method"]), ["GET"; 3]);
+    // Of http, https and the proxy, and the handshakes of ws and wss.
+    assert_eq!(capture.fields("http.request", &["http.request.method"]), ["GET"; 5]);
     let comments = capture.fields("frame.comment", &["frame.comment"]);
     assert!(comments[0].starts_with("unix:"), "{comments:?}");
 }
