@@ -22,7 +22,8 @@ const LIBRARIES: [&str; 2] = ["websockets", "aiohttp"];
 
 fn script(name: &str, library: &str) -> Command {
     let path = format!("{}/tests/interop/python/{name}.py", env!("CARGO_MANIFEST_DIR"));
-    let mut command = Command::new("python3");
+    // The system's own, which is the one that finds the system's packages.
+    let mut command = Command::new("/usr/bin/python3");
     command.args([&path, library]).env("PYTHONUTF8", "1");
     command
 }
