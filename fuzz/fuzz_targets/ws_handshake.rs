@@ -12,7 +12,6 @@ fuzz_target!(|bytes: &[u8]| {
     let config = Config {
         deflate: Some(Deflate::default()),
         subprotocols: vec!["a".to_owned(), "b".to_owned()],
-        origins: Some(vec!["https://a".to_owned()]),
         ..Config::default()
     };
     if let Ok(Some((request, length))) = parse_request(bytes) {

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use crate::wire::{Deflate, Limits};
+use crate::wire::{Deflate, Limits, Origins};
 
 /// How a client connects, or a server lets connect, and how messages are carried then.
 ///
 /// # Defaults
 /// Messages and frames of up to 16 MiB; no compression; no subprotocols; no pings; 10 s for the
 /// opening handshake, 20 s for a pong, 5 s for the closing handshake, 30 s for the peer to read what
-/// is sent; pages of every origin.
+/// is sent; pages of the server's own origin.
 ///
 /// ```
 /// use portolan_ws::{Config, Deflate};
@@ -37,9 +37,8 @@ pub struct Config {
     /// What else the request, or the response that accepts, says. What the handshake says itself is
     /// an error in a client, and left out by a server.
     pub headers: HeaderMap,
-    /// The origins of which pages may connect to a server, as `https://host[:port]`; all where this
-    /// is `None`. Clients that are no browsers name no origin, and may connect.
-    pub origins: Option<Vec<String>>,
+    /// Whose pages may connect to a server.
+    pub origins: Origins,
     /// The longest that the opening handshake may take.
     pub handshake: Duration,
     /// After how long a silence the peer is pinged.
@@ -59,7 +58,7 @@ impl Default for Config {
             deflate: None,
             subprotocols: Vec::new(),
             headers: HeaderMap::new(),
-            origins: None,
+            origins: Origins::default(),
             handshake: Duration::from_secs(10),
             ping: None,
             pong: Duration::from_secs(20),

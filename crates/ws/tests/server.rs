@@ -10,7 +10,7 @@ use portolan_core::{Error, Timeouts};
 use portolan_net::fault::Plan;
 use portolan_net::{Context, Listener, Stream};
 use portolan_ws::wire::handshake::Refusal;
-use portolan_ws::{CloseCode, Config, Deflate, Info, Message, Server, Upgrade, WebSocket};
+use portolan_ws::{CloseCode, Config, Deflate, Info, Message, Origins, Server, Upgrade, WebSocket};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 
@@ -57,8 +57,9 @@ async fn what_is_refused_is_told_why() {
 
 #[tokio::test]
 async fn pages_of_other_origins_are_refused() {
-    let config =
-        || Config { origins: Some(vec!["https://a.example".to_owned()]), ..Config::default() };
+    let others = vec!["https://a.example".to_owned()];
+    let origins = Origins::Own { names: Vec::new(), others };
+    let config = || Config { origins: origins.clone(), ..Config::default() };
     let ask = async |origin: &str| answer(config(), &request(origin)).await;
     assert!(ask("").await.starts_with("HTTP/1.1 101 "));
     assert!(ask("Origin: https://a.example\r\n").await.starts_with("HTTP/1.1 101 "));

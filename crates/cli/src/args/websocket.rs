@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use clap::Args;
-use portolan::ws::{Config, Deflate};
+use portolan::Url;
+use portolan::ws::{Config, Deflate, Origins};
 
-use super::values::{Field, interval, token};
+use super::values::{Field, interval, origin, token};
 
 /// How WebSockets are opened and kept.
 #[derive(Args, Clone, Debug, Default)]
@@ -40,5 +41,31 @@ impl WebSocketArgs {
             ping: self.ping,
             ..Config::default()
         }
+    }
+}
+
+/// The same for a server.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "WebSocket")]
+pub struct WebSocketServerArgs {
+    /// Let pages of this origin connect, such as https://a.example, not only the server's own; * is
+    /// any; can be repeated
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    pub origin: Vec<String>,
+    /// What both ends have.
+    #[command(flatten)]
+    pub common: WebSocketArgs,
+}
+
+impl WebSocketServerArgs {
+    /// What they mean for a server that listens on `url`.
+    #[must_use]
+    pub fn config(&self, url: &Url) -> Config {
+        let names = vec![url.host().to_string()];
+        let origins = match self.origin.iter().any(|origin| origin == "*") {
+            true => Origins::Any,
+            false => Origins::Own { names, others: self.origin.clone() },
+        };
+        Config { origins, ..self.common.config() }
     }
 }

@@ -344,20 +344,17 @@ fn admit<'a, T>(request: &'a Request<T>, config: &Config) -> Result<&'a str, Ref
     if request.version() < Version::HTTP_11 {
         return Err(Refusal::HttpVersion);
     }
-    if headers.get_all(header::HOST).iter().count() != 1 {
-        return Err(Refusal::Host);
-    }
+    let host = only(headers, &header::HOST).ok_or(Refusal::Host)?;
     if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != VERSION) {
         return Err(Refusal::Version);
     }
-    let origin = headers.get(header::ORIGIN);
-    if let (Some(origin), Some(allowed)) = (origin, &config.origins)
-        && !allowed.iter().any(|allowed| origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()))
-    {
-        return Err(Refusal::Origin);
+    if headers.contains_key(header::ORIGIN) {
+        let origin = only(headers, &header::ORIGIN).ok_or(Refusal::Origin)?;
+        if !config.origins.admit(origin, host) {
+            return Err(Refusal::Origin);
+        }
     }
-    let key = headers.get(header::SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok());
-    let key = key.ok_or(Refusal::Key)?;
+    let key = only(headers, &header::SEC_WEBSOCKET_KEY).ok_or(Refusal::Key)?;
     match BASE64_STANDARD.decode(key) {
         Ok(bytes) if bytes.len() == 16 => Ok(key),
         _ => Err(Refusal::Key),
@@ -420,6 +417,13 @@ pub fn check<T>(response: &Response<T>, key: &str, config: &Config) -> Result<Ag
         (None, _) => Err(Mismatch::Extension(extension.to_owned())),
         (Some(_), Some(second)) => Err(Mismatch::Extension(second.to_owned())),
     }
+}
+
+/// The value of a header that must be there once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).into_iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    value.to_str().ok()
 }
 
 /// The items of a header that is a list (RFC 9110 section 5.6.1).

@@ -24,6 +24,7 @@ mod encoder;
 mod frame;
 pub mod handshake;
 mod mask;
+mod origin;
 mod output;
 mod utf8;
 
@@ -32,6 +33,7 @@ pub use decoder::{Decoder, Limits, Received};
 pub use deflate::{Deflate, Parameters};
 pub use encoder::{Encoder, Shared};
 pub use frame::{Header, OpCode, Violation};
+pub use origin::Origins;
 pub use output::Output;
 
 /// Which end of a connection we are: a client masks what it sends (RFC 6455 section 5.3).

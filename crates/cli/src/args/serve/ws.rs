@@ -8,7 +8,7 @@ use portolan::{Scheme, Url, UrlError};
 use crate::args::pcap::PcapArgs;
 use crate::args::serving::ServingArgs;
 use crate::args::values::{duration, number};
-use crate::args::websocket::WebSocketArgs;
+use crate::args::websocket::WebSocketServerArgs;
 
 /// What is done with each WebSocket, and where.
 #[derive(Args, Clone, Debug)]
@@ -43,7 +43,7 @@ pub struct ServeWsArgs {
     pub connect_timeout: Duration,
     /// How WebSockets are opened and kept.
     #[command(flatten)]
-    pub websocket: WebSocketArgs,
+    pub websocket: WebSocketServerArgs,
     /// Whom to serve, and how.
     #[command(flatten)]
     pub serving: ServingArgs,
