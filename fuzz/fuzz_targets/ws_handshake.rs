@@ -3,7 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use portolan_ws::wire::handshake::{accept_of, answer, check, parse_request, parse_response};
+use portolan_ws::wire::handshake::{accept_of, answer, check};
+use portolan_ws::wire::head::{parse_request, parse_response};
 use portolan_ws::{Config, Deflate};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";

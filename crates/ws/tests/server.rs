@@ -46,6 +46,17 @@ async fn what_is_refused_is_told_why() {
         ("Version: 13", "Version: 8", 426, "only version 13"),
         ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBs", 400, "must be 16 bytes in base64"),
         ("GET /chat", "GET", 400, "it is not HTTP"),
+        ("HTTP/1.1", "HTTP/2.0", 505, "its version of HTTP is not spoken here"),
+        ("Host: a\r\n", "Host: a\n", 400, "it is not HTTP"),
+        ("Host: a", "Host: a/b c", 400, "the request needs one Host"),
+        ("Host: a", "Host: a\r\nContent-Length: 5", 400, "has no body"),
+        ("Host: a", "Host: a\r\nTransfer-Encoding: chunked", 400, "has no body"),
+        (
+            "Version: 13",
+            "Version: 13\r\nSec-WebSocket-Key: AGhlIHNhbXBsZSBub25jZQ==",
+            400,
+            "16 bytes",
+        ),
     ] {
         assert!(good.contains(from));
         let response = answer(Config::default(), &good.replace(from, to)).await;

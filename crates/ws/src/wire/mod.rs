@@ -2,7 +2,8 @@
 //! a clock: bytes in, values out.
 //!
 //! [`Decoder`] turns what arrives, in whatever pieces, into [`Received`]; [`Encoder`] turns messages
-//! into frames. [`Closing`] is the closing handshake, [`handshake`] the opening one.
+//! into frames. [`Closing`] is the closing handshake, [`handshake`] the opening one, of which the
+//! [`head`]s are read apart.
 //!
 //! ```
 //! use portolan_ws::Message;
@@ -23,6 +24,7 @@ mod deflate;
 mod encoder;
 mod frame;
 pub mod handshake;
+pub mod head;
 mod mask;
 mod origin;
 mod output;
