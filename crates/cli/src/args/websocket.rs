@@ -6,15 +6,16 @@ use clap::Args;
 use portolan::Url;
 use portolan::ws::{Config, Deflate, Origins};
 
-use super::values::{Field, interval, origin, token};
+use super::values::{Field, duration, origin, token};
 
 /// How WebSockets are opened and kept.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "WebSocket")]
 pub struct WebSocketArgs {
-    /// Ping the peer when it was silent for this time; one that does not answer for 20s is lost
-    #[arg(long, value_name = "DUR", value_parser = interval)]
-    pub ping: Option<Duration>,
+    /// Ping the peer when it was silent for this time, 0 for never; one that does not answer for 20s
+    /// is lost
+    #[arg(long, value_name = "DUR", default_value = "20s", value_parser = duration)]
+    pub ping: Duration,
     /// Speak this subprotocol, or one of several, the best first
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = token)]
     pub subprotocol: Vec<String>,
@@ -38,14 +39,14 @@ impl WebSocketArgs {
             deflate: self.compressed.then(Deflate::default),
             subprotocols: self.subprotocol.clone(),
             headers: fields.collect(),
-            ping: self.ping,
+            ping: Some(self.ping).filter(|ping| !ping.is_zero()),
             ..Config::default()
         }
     }
 }
 
 /// The same for a server.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "WebSocket")]
 pub struct WebSocketServerArgs {
     /// Let pages of this origin connect, such as https://a.example, not only the server's own; * is

@@ -140,6 +140,7 @@ impl Core {
             let end = match progress {
                 Poll::Ready(end) => end,
                 Poll::Pending => {
+                    self.watch.awaits(self.decoder.is_within_message());
                     let due = ready!(self.watch.poll(&self.cx, task));
                     self.act(due)
                 }
@@ -171,6 +172,7 @@ impl Core {
             match received {
                 Received::Message(message) => {
                     self.controls = 0;
+                    self.watch.has_message();
                     self.answer_ping();
                     return Some(Next::Message(message));
                 }
@@ -337,6 +339,11 @@ impl Core {
             Due::Deadline => {
                 let error = timed_out("the connection was not closed in time".to_owned());
                 self.fail(CloseCode::GOING_AWAY, "the time is over", error);
+                None
+            }
+            Due::Message(limit) => {
+                let message = format!("the peer did not finish its message within {}", show(limit));
+                self.fail(CloseCode::POLICY_VIOLATION, "an unfinished message", timed_out(message));
                 None
             }
             Due::Stall(limit) => {

@@ -23,7 +23,7 @@ pub struct Limits {
     pub max_message: usize,
     /// The largest frame, in bytes.
     pub max_frame: usize,
-    /// How many times its size a compressed message may become once it is beyond 1 MiB.
+    /// How many times its size a compressed message may become once it is beyond 256 KiB.
     pub max_ratio: u32,
 }
 
@@ -108,6 +108,12 @@ impl Decoder {
             self.reserve(bytes.len());
         }
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Whether some of a message has come, and not all of it.
+    #[must_use]
+    pub const fn is_within_message(&self) -> bool {
+        self.frame.is_some() || self.message.is_some()
     }
 
     /// How many bytes of the payload that has begun are missing.

@@ -16,7 +16,7 @@ use crate::args::websocket::WebSocketServerArgs;
     group = clap::ArgGroup::new("answer").args(["echo", "broadcast"]).required(true),
     after_help = "Examples:
   portolan serve ws --echo                           # on ws://127.0.0.1:8000/
-  portolan serve ws --broadcast --listen ws://0.0.0.0:9000 --ping 20s --compressed
+  portolan serve ws --broadcast --listen ws://0.0.0.0:9000 --ping 5s --compressed
   portolan serve ws --echo --listen wss:8443 --tls site.pem,site.key
 
 Any path is served. A message may have 16 MiB, with --broadcast 1 MiB; a client that is 256
