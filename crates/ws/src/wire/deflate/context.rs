@@ -152,7 +152,8 @@ impl Inflater {
         let context = self.context.get_or_insert_with(|| borrow_decompress(self.window_bits));
         loop {
             // One byte beyond the limit shows that it is exceeded.
-            let room = CHUNK.max(output.len()).min(limits.max_message - output.len() + 1);
+            let allowed = (limits.max_message - output.len()).saturating_add(1);
+            let room = CHUNK.max(output.len()).min(allowed);
             output.reserve_exact(room);
             let (before_in, before_out) = (context.total_in(), context.total_out());
             let status = context.decompress_vec(piece, output, FlushDecompress::Sync);
