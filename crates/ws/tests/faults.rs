@@ -145,6 +145,35 @@ async fn control_frames_without_end_are_against_the_policy() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn pauses_are_no_excuse_for_a_flood_of_pings() {
+    let (url, mut ends) = echo_server(Config::default()).await;
+    let (mut reader, mut writer) = tokio::io::split(raw_client(&url, "").await);
+    // After each the server is waited for: it has read all that there is.
+    let (many, last) = (masked(0x89, b"").repeat(999), masked(0x89, b"last"));
+    let mut pings = async |pause: Duration| {
+        for _ in 0..30 {
+            writer.write_all(&[&many[..], &last].concat()).await.ok()?;
+            let mut head = [0; 2];
+            loop {
+                reader.read_exact(&mut head).await.ok()?;
+                let mut payload = vec![0; usize::from(head[1])];
+                reader.read_exact(&mut payload).await.ok()?;
+                match (head[0], &payload[..]) {
+                    (0x8a, b"last") => break,
+                    (0x8a, _) => {}
+                    _ => return None,
+                }
+            }
+            tokio::time::sleep(pause).await;
+        }
+        Some(())
+    };
+    assert_eq!(pings(Duration::from_millis(150)).await, Some(()));
+    assert_eq!(pings(Duration::from_millis(10)).await, None);
+    assert!(matches!(violation_of(&mut ends).await, Violation::Flood(_)));
+}
+
 #[tokio::test]
 async fn a_masked_frame_of_a_server_breaks_the_protocol() {
     let (sender, mut closes) = mpsc::unbounded_channel();

@@ -13,6 +13,10 @@ use portolan_net::{Context, now};
 
 use crate::Config;
 
+/// How many pings and pongs may come within [`FLOOD_TIME`] without a message among them.
+pub(crate) const FLOOD: u32 = 10_000;
+const FLOOD_TIME: Duration = Duration::from_secs(1);
+
 /// What must be done now, with the limit that has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
@@ -52,6 +56,9 @@ pub(crate) struct Watch {
     /// How many pings were sent: the payload of the last.
     pings: u64,
     latency: Option<Duration>,
+    /// How many pings and pongs came without a message since `counted`, or since the last message.
+    controls: u32,
+    counted: Instant,
     /// Since when a message is awaited of which some has come.
     begun: Option<Instant>,
     /// Since when nothing could be written.
@@ -84,6 +91,8 @@ impl Watch {
             asked: None,
             pings: 0,
             latency: None,
+            controls: 0,
+            counted: now(),
             begun: None,
             blocked: None,
             leaving: None,
@@ -108,6 +117,19 @@ impl Watch {
     /// All of a message came.
     pub(crate) const fn has_message(&mut self) {
         self.begun = None;
+        self.controls = 0;
+    }
+
+    /// A ping or a pong came; gives whether there were too many of them of late, whatever the pauses
+    /// between them.
+    pub(crate) fn is_flooded(&mut self) -> bool {
+        self.controls += 1;
+        if self.controls <= FLOOD {
+            return false;
+        }
+        let since = std::mem::replace(&mut self.counted, now());
+        self.controls = 0;
+        self.counted.saturating_duration_since(since) < FLOOD_TIME
     }
 
     /// More is awaited, and perhaps of a message that has begun.
