@@ -287,19 +287,17 @@ fn the_line_is_drawn_again_on_another_terminal() {
 #[test]
 fn an_end_leaves_the_terminal_as_it_was() {
     let (_server, url) = echo();
-    let ends: [(&str, fn(&mut Session)); 3] = [
-        ("interrupted by a key", |session| session.press(CTRL_C)),
-        ("interrupted", |session| session.signal(Signal::INT)),
-        ("terminated", |session| session.signal(Signal::TERM)),
-    ];
-    for (name, end) in ends {
+    for signal in [None, Some(Signal::INT), Some(Signal::TERM)] {
         let mut session = Session::start(&["connect", &url]);
         session.shows(&[">"]);
         session.press("not sent");
         session.shows(&["> not sent"]);
         assert!(!session.is_as_before());
-        end(&mut session);
-        assert_eq!(session.end(), "130", "{name}");
+        match signal {
+            None => session.press(CTRL_C),
+            Some(signal) => session.signal(signal),
+        }
+        assert_eq!(session.end(), "130", "{signal:?}");
         session.shows(&["> not sent", "then"]);
     }
 }
@@ -325,6 +323,22 @@ fn the_peer_ends_it_while_a_line_is_edited() {
     session.shows_so(
         |rows| matches!(rows, ["news", error, "then"] if error.starts_with("portolan: lost the")),
     );
+}
+
+#[test]
+fn the_line_stays_while_it_connects_again() {
+    let (mut peer, _input, url) = peer(&[]);
+    let mut session = Session::start(&["connect", &url, "--reconnect", "--retry-backoff", "100ms"]);
+    session.shows(&[">"]);
+    session.press("half");
+    session.shows(&["> half"]);
+    peer.child.kill().unwrap();
+    session.shows_so(|rows| {
+        let errors = rows.iter().filter(|row| row.starts_with("portolan: ")).count();
+        errors > 1 && rows.last() == Some(&"> half")
+    });
+    session.press(CTRL_C);
+    assert_eq!(session.end(), "130");
 }
 
 #[test]

@@ -13,6 +13,8 @@ const PROMPT: &str = "> ";
 /// How many lines are remembered.
 const REMEMBERED: usize = 1000;
 const ESCAPE: u8 = 0x1b;
+/// The report of a mouse begins so, and ends with M or m, as that of no key does.
+const MOUSE: &[u8] = b"\x1b[";
 /// With these a letter is not typed, but does something.
 const COMMANDS: KeyModifiers = KeyModifiers::CTRL.union(KeyModifiers::ALT);
 
@@ -181,6 +183,11 @@ impl Keys {
             return None;
         }
         self.begun.push(byte);
+        if self.begun.starts_with(MOUSE) && b"Mm".contains(&byte) {
+            // What nobody has asked for is not parsed: the parser does not expect any column 0.
+            self.begun.clear();
+            return None;
+        }
         let parsed = Event::parse_from(&self.begun);
         if !matches!(parsed, Ok(None)) {
             self.begun.clear();
@@ -230,6 +237,8 @@ fn edit(key: KeyEvent) -> Option<InputRequest> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const LEFT: &str = "\x1b[D";
@@ -261,7 +270,9 @@ mod tests {
 
     #[test]
     fn what_is_no_key_does_nothing() {
-        for typed in ["\x1b[<0;1;1M", "\x1b[999~", "\x1b[15~", "\x1bz", "\x16", "\x1b\x1b[C"] {
+        for typed in
+            ["\x1b[<0;0;0M", "\x1b[32;0;0M", "\x1b[999~", "\x1b[15~", "\x1bz", "\x16", "\x1b\x1b[C"]
+        {
             assert_eq!(edited(&format!("a{typed}b")), "ab", "{}", typed.escape_debug());
         }
         let mut keys = Keys::default();
@@ -297,6 +308,28 @@ mod tests {
         assert_eq!(after(&format!("y{DOWN}")), "two");
         assert_eq!(after(&format!("{DOWN}{DOWN}s")), "drafts");
         assert_eq!(after("\r\x10\x10\x0e"), "drafts");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_typed_fits_the_row(
+            pieces in prop::collection::vec("[ -~ü世\\x00-\\x1f\\x7f]{0,4}|(\x1b\\[|\x1bO)[0-9;<]{0,6}[A-Za-z~]|\\PC", 0..40),
+            columns in 4..30_usize,
+        ) {
+            let mut line = Line::default();
+            for piece in &pieces {
+                line.take(piece.as_bytes());
+                let row = line.row(columns);
+                let (text, cursor) = row.split_once("\r\x1b[").unwrap();
+                prop_assert!(text.width() < columns, "{text:?}");
+                prop_assert!(cursor.trim_end_matches('C').parse::<usize>().unwrap() < columns);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_taken(bytes: Vec<u8>) {
+            Line::default().take(&bytes);
+        }
     }
 
     #[test]
