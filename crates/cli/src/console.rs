@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::args::output::{Color, OutputArgs};
 use crate::exit::Exit;
-use crate::row::Row;
+use crate::row;
 use crate::sanitize::sanitize;
 use crate::show;
 
@@ -156,7 +156,7 @@ impl Console {
     /// Keeps this row of the terminal below all that is written from now on, in place of the one
     /// before; none where it is empty. Stdin and stdout are that terminal.
     pub(crate) fn keep_row(&self, text: String) -> io::Result<()> {
-        Row::lock().replace(&mut io::stdout().lock(), text)
+        row::replace(&mut io::stdout(), text)
     }
 
     /// Writes data to stdout as it is.
@@ -169,10 +169,9 @@ impl Console {
 
     /// As [`data`](Self::data), with the error of the system.
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut row = Row::lock();
         match self.is_off_stdout {
-            true => row.write_above(&mut io::stderr().lock(), bytes),
-            false => row.write_above(&mut io::stdout().lock(), bytes),
+            true => row::write_above(&mut io::stderr(), bytes),
+            false => row::write_above(&mut io::stdout(), bytes),
         }
     }
 
@@ -294,7 +293,7 @@ impl Console {
         let _ = styled.write_all(format!("{text}\n").as_bytes());
         let (line, mut err) = (styled.into_inner(), io::stderr());
         let _ = match err.is_terminal() {
-            true => Row::lock().write_above(&mut err, &line),
+            true => row::write_above(&mut err, &line),
             false => err.write_all(&line),
         };
     }

@@ -9,8 +9,31 @@ static ROW: Mutex<Row> = Mutex::new(Row::NONE);
 /// Back to the first column, and erase the row from there (ECMA-48: CR, EL).
 const ERASE: &str = "\r\x1b[K";
 
-/// The row, as it is drawn; none where it is empty.
-pub(crate) struct Row {
+/// Writes this, above the row where there is one.
+pub(crate) fn write_above(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    let mut row = lock();
+    if row.text.is_empty() {
+        // Who waits for one stream keeps nobody from another.
+        drop(row);
+        out.write_all(bytes)?;
+    } else {
+        row.write_above(out, bytes)?;
+    }
+    out.flush()
+}
+
+/// Draws this in place of what the row was; there is none where this is empty.
+pub(crate) fn replace(out: &mut impl Write, text: String) -> io::Result<()> {
+    lock().replace(out, text)?;
+    out.flush()
+}
+
+fn lock() -> MutexGuard<'static, Row> {
+    ROW.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The row, as it is drawn.
+struct Row {
     text: String,
     /// Whether a line above has begun and not ended: the row is back when it has.
     is_hidden: bool,
@@ -19,33 +42,21 @@ pub(crate) struct Row {
 impl Row {
     const NONE: Self = Self { text: String::new(), is_hidden: false };
 
-    /// The row of the terminal, where nobody else writes until this is dropped.
-    pub(crate) fn lock() -> MutexGuard<'static, Self> {
-        ROW.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes this above the row.
-    pub(crate) fn write_above(&mut self, out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
-        if self.text.is_empty() || bytes.is_empty() {
-            out.write_all(bytes)?;
-        } else {
-            let erase = if self.is_hidden { "" } else { ERASE };
-            self.is_hidden = !bytes.ends_with(b"\n");
-            let row = if self.is_hidden { "" } else { &self.text };
-            out.write_all(&[erase.as_bytes(), bytes, row.as_bytes()].concat())?;
+    fn write_above(&mut self, out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
         }
-        out.flush()
+        let erase = if self.is_hidden { "" } else { ERASE };
+        self.is_hidden = !bytes.ends_with(b"\n");
+        let row = if self.is_hidden { "" } else { &self.text };
+        out.write_all(&[erase.as_bytes(), bytes, row.as_bytes()].concat())
     }
 
-    /// Draws this in place of what the row was.
-    pub(crate) fn replace(&mut self, out: &mut impl Write, text: String) -> io::Result<()> {
-        let is_drawn = !(self.is_hidden || (self.text.is_empty() && text.is_empty()));
+    fn replace(&mut self, out: &mut impl Write, text: String) -> io::Result<()> {
+        let is_drawn = !self.is_hidden;
         self.text = text;
         self.is_hidden &= !self.text.is_empty();
-        if is_drawn {
-            write!(out, "{ERASE}{}", self.text)?;
-        }
-        out.flush()
+        if is_drawn { write!(out, "{ERASE}{}", self.text) } else { Ok(()) }
     }
 }
 
@@ -56,13 +67,11 @@ mod tests {
     #[test]
     fn what_is_written_goes_above_the_row() {
         let (mut row, mut out) = (Row::NONE, Vec::new());
-        row.write_above(&mut out, b"one\n").unwrap();
         row.replace(&mut out, "> a".to_owned()).unwrap();
-        row.write_above(&mut out, b"two\n").unwrap();
+        row.write_above(&mut out, b"news\n").unwrap();
         row.write_above(&mut out, b"").unwrap();
         row.replace(&mut out, String::new()).unwrap();
-        row.write_above(&mut out, b"three\n").unwrap();
-        let shown = "one\n\r\x1b[K> a\r\x1b[Ktwo\n> a\r\x1b[Kthree\n";
+        let shown = "\r\x1b[K> a\r\x1b[Knews\n> a\r\x1b[K";
         assert_eq!(String::from_utf8(out).unwrap(), shown);
     }
 

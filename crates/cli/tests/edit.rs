@@ -114,11 +114,13 @@ impl Session {
         words(&now) == words(&self.before)
     }
 
-    /// Waits for the end, after which the terminal is as before; the exit code.
+    /// Waits for the end, after which the terminal is as before, and somebody else writes to it;
+    /// the exit code.
     #[track_caller]
     fn end(&mut self) -> String {
         let code = next(&mut self.told);
         assert!(self.is_as_before());
+        self.terminal.write_all(b"then\n").unwrap();
         code
     }
 }
@@ -214,13 +216,14 @@ fn a_line_is_edited_sent_and_called_up_again() {
     session.shows(&["> hello", "hello", "> Grüße 世界", "Grüße 世界", "> hello!"]);
     session.press(&[DOWN, DOWN, CTRL_D].concat());
     assert_eq!(session.end(), "0");
-    session.shows(&["> hello", "hello", "> Grüße 世界", "Grüße 世界"]);
+    session.shows(&["> hello", "hello", "> Grüße 世界", "Grüße 世界", "then"]);
 }
 
 #[test]
 fn what_comes_is_shown_above_the_line_that_is_typed() {
     let (mut peer, mut input, url) = peer(&[]);
     let mut session = Session::start(&["connect", &url]);
+    session.shows(&[">"]);
     session.press("half");
     session.shows(&["> half"]);
     input.write_all(b"some news\n\x1b[2Jand more\n").unwrap();
@@ -254,21 +257,20 @@ fn a_line_that_is_too_long_for_a_row_is_sent_whole() {
     session.shows(&[">"]);
     let long = "0123456789".repeat(5);
     session.press(&long);
-    session.shows(&["> 89012345678901234567890123456789"]);
+    session.shows(&["> 9012345678901234567890123456789"]);
     session.press("\r");
-    let whole = format!("> {long}");
-    let rows = [&whole[..40], &whole[40..], &long[..40], &long[40..], ">"];
-    session.shows(&rows);
+    session.shows(&[&format!("> {long}"), &long, ">"]);
 }
 
 #[test]
 fn the_line_is_drawn_again_on_another_terminal() {
     let (_server, url) = echo();
     let mut session = Session::start(&["connect", &url]);
+    session.shows(&[">"]);
     session.press("0123456789");
     session.shows(&["> 0123456789"]);
     session.pty.resize(24, 10);
-    session.shows(&["> 89"]);
+    session.shows(&["> 456789"]);
     session.pty.resize(24, COLUMNS);
     session.shows(&["> 0123456789"]);
 
@@ -285,20 +287,18 @@ fn the_line_is_drawn_again_on_another_terminal() {
 #[test]
 fn an_end_leaves_the_terminal_as_it_was() {
     let (_server, url) = echo();
-    let ends: [(&str, fn(&mut Session)); 3] = [
-        ("interrupted by a key", |session| session.press(CTRL_C)),
-        ("interrupted", |session| session.signal(Signal::INT)),
-        ("terminated", |session| session.signal(Signal::TERM)),
-    ];
-    for (name, end) in ends {
+    for signal in [None, Some(Signal::INT), Some(Signal::TERM)] {
         let mut session = Session::start(&["connect", &url]);
+        session.shows(&[">"]);
         session.press("not sent");
         session.shows(&["> not sent"]);
         assert!(!session.is_as_before());
-        end(&mut session);
-        assert_eq!(session.end(), "130", "{name}");
-        session.shows(&["> not sent"]);
-        assert_eq!(session.column(), 0, "{name}");
+        match signal {
+            None => session.press(CTRL_C),
+            Some(signal) => session.signal(signal),
+        }
+        assert_eq!(session.end(), "130", "{signal:?}");
+        session.shows(&["> not sent", "then"]);
     }
 }
 
@@ -306,11 +306,12 @@ fn an_end_leaves_the_terminal_as_it_was() {
 fn the_peer_ends_it_while_a_line_is_edited() {
     let (_peer, input, url) = peer(&["--send-only"]);
     let mut session = Session::start(&["connect", &url]);
+    session.shows(&[">"]);
     session.press("not sent");
     session.shows(&["> not sent"]);
     drop(input);
     assert_eq!(session.end(), "0");
-    session.shows(&["> not sent"]);
+    session.shows(&["> not sent", "then"]);
 
     let (mut peer, mut input, url) = peer(&[]);
     let mut session = Session::start(&["connect", &url]);
@@ -319,13 +320,32 @@ fn the_peer_ends_it_while_a_line_is_edited() {
     session.shows(&["news", ">"]);
     peer.child.kill().unwrap();
     assert_eq!(session.end(), "56");
-    session.shows_so(|rows| rows[0] == "news" && rows[1].starts_with("portolan: ws://"));
+    session.shows_so(
+        |rows| matches!(rows, ["news", error, "then"] if error.starts_with("portolan: lost the")),
+    );
+}
+
+#[test]
+fn the_line_stays_while_it_connects_again() {
+    let (mut peer, _input, url) = peer(&[]);
+    let mut session = Session::start(&["connect", &url, "--reconnect", "--retry-backoff", "100ms"]);
+    session.shows(&[">"]);
+    session.press("half");
+    session.shows(&["> half"]);
+    peer.child.kill().unwrap();
+    session.shows_so(|rows| {
+        let errors = rows.iter().filter(|row| row.starts_with("portolan: ")).count();
+        errors > 1 && rows.last() == Some(&"> half")
+    });
+    session.press(CTRL_C);
+    assert_eq!(session.end(), "130");
 }
 
 #[test]
 fn the_end_of_the_input_ends_the_editing_alone() {
     let (mut peer, mut input, url) = peer(&[]);
     let mut session = Session::start(&["connect", &url, "--no-shutdown"]);
+    session.shows(&[">"]);
     session.press("last\r");
     session.shows(&["> last", ">"]);
     assert_eq!(heard(&mut peer), "last");

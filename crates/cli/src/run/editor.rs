@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, Stdin};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use self::line::{Keys, Line, Pressed};
+use self::line::{Line, Pressed};
 use super::terminal::Mode;
 use crate::console::Console;
 
@@ -24,7 +24,6 @@ pub(super) struct Editor {
     stdin: Stdin,
     console: Console,
     keyboard: Option<Keyboard>,
-    keys: Keys,
     line: Line,
     /// Lines that are finished and have not been read.
     finished: Vec<u8>,
@@ -64,7 +63,6 @@ impl Editor {
             stdin: tokio::io::stdin(),
             console: *console,
             keyboard: None,
-            keys: Keys::default(),
             line: Line::default(),
             finished: Vec::new(),
             has_ended: false,
@@ -83,7 +81,7 @@ impl Editor {
             {
                 self.draw()?;
             }
-            let mut bytes = [0; 1024];
+            let mut bytes = [0; 4096];
             let mut piece = ReadBuf::new(&mut bytes);
             ready!(Pin::new(&mut self.stdin).poll_read(cx, &mut piece))?;
             match piece.filled() {
@@ -96,16 +94,14 @@ impl Editor {
     }
 
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
-        for byte in bytes {
-            let Some(key) = self.keys.push(*byte) else { continue };
-            match self.line.press(key) {
-                Pressed::Edit => {}
-                Pressed::Clear => self.console.keep_row(CLEAR.to_owned())?,
+        for pressed in self.line.take(bytes) {
+            match pressed {
                 Pressed::Finish(line) => {
                     self.leave(&line)?;
                     self.finished.extend_from_slice(line.as_bytes());
                     self.finished.push(b'\n');
                 }
+                Pressed::Clear => self.console.keep_row(CLEAR.to_owned())?,
                 Pressed::End => return self.end(),
             }
         }

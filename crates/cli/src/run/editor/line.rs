@@ -13,38 +13,14 @@ const PROMPT: &str = "> ";
 /// How many lines are remembered.
 const REMEMBERED: usize = 1000;
 const ESCAPE: u8 = 0x1b;
+/// The report of a mouse begins so, and ends with M or m, as that of no key does.
+const MOUSE: &[u8] = b"\x1b[";
+/// With these a letter is not typed, but does something.
+const COMMANDS: KeyModifiers = KeyModifiers::CTRL.union(KeyModifiers::ALT);
 
-/// Makes keys of what a terminal sends for them.
-#[derive(Default)]
-pub(super) struct Keys {
-    begun: Vec<u8>,
-}
-
-impl Keys {
-    /// Takes in a byte, and gives the key that it completes.
-    pub(super) fn push(&mut self, byte: u8) -> Option<KeyEvent> {
-        if byte == ESCAPE {
-            // What had begun is not a key. This may be the key itself, which does nothing here.
-            self.begun = vec![ESCAPE];
-            return None;
-        }
-        self.begun.push(byte);
-        let parsed = Event::parse_from(&self.begun);
-        if !matches!(parsed, Ok(None)) {
-            self.begun.clear();
-        }
-        match parsed {
-            Ok(Some(Event::Key(key))) => Some(key),
-            _ => None,
-        }
-    }
-}
-
-/// What came of a key.
+/// What came of keys, where it is more than that the line has changed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Pressed {
-    /// The line may have changed.
-    Edit,
     /// This line is finished, and the next begins.
     Finish(String),
     /// The screen is to be cleared.
@@ -56,26 +32,63 @@ pub(super) enum Pressed {
 /// The line that is edited, and the history.
 #[derive(Default)]
 pub(super) struct Line {
+    keys: Keys,
     input: Input,
+    /// Characters that are to be inserted: together, as there may be many when they are pasted.
+    typed: String,
     before: VecDeque<String>,
     /// The one of those that was called up, and what was typed until then.
     recalled: Option<(usize, String)>,
 }
 
 impl Line {
-    pub(super) fn press(&mut self, key: KeyEvent) -> Pressed {
+    /// Takes in what a terminal sends for keys.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Vec<Pressed> {
+        let mut pressed = Vec::new();
+        for byte in bytes {
+            match self.keys.push(*byte) {
+                Some(KeyEvent { code: KeyCode::Char(c), modifiers, .. })
+                    if !modifiers.intersects(COMMANDS) =>
+                {
+                    self.typed.push(c);
+                }
+                Some(key) => {
+                    self.insert_typed();
+                    pressed.extend(self.press(key));
+                }
+                None => {}
+            }
+        }
+        self.insert_typed();
+        pressed
+    }
+
+    fn insert_typed(&mut self) {
+        if self.typed.is_empty() {
+            return;
+        }
+        let (cursor, mut line) = (self.input.cursor(), self.input.value().to_owned());
+        let place = line.char_indices().nth(cursor).map_or(line.len(), |(place, _)| place);
+        line.insert_str(place, &self.typed);
+        let end = cursor + self.typed.chars().count();
+        self.typed.clear();
+        self.replace(line);
+        self.input.handle(InputRequest::SetCursor(end));
+    }
+
+    fn press(&mut self, key: KeyEvent) -> Option<Pressed> {
         let is_empty = self.input.value().is_empty();
         match (key.code, key.modifiers) {
             (KeyCode::Enter, _) | (KeyCode::Char('j'), KeyModifiers::CTRL) => {
-                return Pressed::Finish(self.finish());
+                return Some(Pressed::Finish(self.finish()));
             }
-            (KeyCode::Char('d'), KeyModifiers::CTRL) if is_empty => return Pressed::End,
-            (KeyCode::Char('l'), KeyModifiers::CTRL) => return Pressed::Clear,
+            (KeyCode::Char('d'), KeyModifiers::CTRL) if is_empty => return Some(Pressed::End),
+            (KeyCode::Char('l'), KeyModifiers::CTRL) => return Some(Pressed::Clear),
             (KeyCode::Up, _) | (KeyCode::Char('p'), KeyModifiers::CTRL) => self.earlier(),
             (KeyCode::Down, _) | (KeyCode::Char('n'), KeyModifiers::CTRL) => self.later(),
             _ => _ = edit(key).and_then(|request| self.input.handle(request)),
         }
-        Pressed::Edit
+        None
     }
 
     /// What was typed and is not finished.
@@ -155,11 +168,42 @@ pub(super) fn shown(line: &str) -> String {
     PROMPT.chars().chain(plain).collect()
 }
 
+/// Makes keys of what a terminal sends for them.
+#[derive(Default)]
+struct Keys {
+    begun: Vec<u8>,
+}
+
+impl Keys {
+    /// Takes in a byte, and gives the key that it completes.
+    fn push(&mut self, byte: u8) -> Option<KeyEvent> {
+        if byte == ESCAPE {
+            // What had begun is not a key. This may be the key itself, which does nothing here.
+            self.begun = vec![ESCAPE];
+            return None;
+        }
+        self.begun.push(byte);
+        if self.begun.starts_with(MOUSE) && b"Mm".contains(&byte) {
+            // What nobody has asked for is not parsed: the parser does not expect any column 0.
+            self.begun.clear();
+            return None;
+        }
+        let parsed = Event::parse_from(&self.begun);
+        if !matches!(parsed, Ok(None)) {
+            self.begun.clear();
+        }
+        match parsed {
+            Ok(Some(Event::Key(key))) => Some(key),
+            _ => None,
+        }
+    }
+}
+
 /// What a key does with the line itself.
 fn edit(key: KeyEvent) -> Option<InputRequest> {
-    let has_ctrl = key.modifiers.contains(KeyModifiers::CTRL);
     let has_alt = key.modifiers.contains(KeyModifiers::ALT);
-    let by_word = has_ctrl || has_alt;
+    let has_ctrl = key.modifiers.contains(KeyModifiers::CTRL);
+    let by_word = key.modifiers.intersects(COMMANDS);
     Some(match key.code {
         KeyCode::Left if by_word => InputRequest::GoToPrevWord,
         KeyCode::Right if by_word => InputRequest::GoToNextWord,
@@ -171,7 +215,6 @@ fn edit(key: KeyEvent) -> Option<InputRequest> {
         KeyCode::Backspace => InputRequest::DeletePrevChar,
         KeyCode::Delete => InputRequest::DeleteNextChar,
         KeyCode::Tab => InputRequest::InsertChar('\t'),
-        KeyCode::Char(c) if !by_word => InputRequest::InsertChar(c),
         KeyCode::Char(c) if has_ctrl => match c {
             'a' => InputRequest::GoToStart,
             'b' => InputRequest::GoToPrevChar,
@@ -194,6 +237,8 @@ fn edit(key: KeyEvent) -> Option<InputRequest> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const LEFT: &str = "\x1b[D";
@@ -201,11 +246,8 @@ mod tests {
     const UP: &str = "\x1b[A";
     const DOWN: &str = "\x1b[B";
 
-    /// What comes of these keys.
     fn press(line: &mut Line, typed: &str) -> Vec<Pressed> {
-        let mut keys = Keys::default();
-        let pressed = typed.bytes().filter_map(|byte| keys.push(byte));
-        pressed.map(|key| line.press(key)).filter(|it| *it != Pressed::Edit).collect()
+        line.take(typed.as_bytes())
     }
 
     fn edited(typed: &str) -> String {
@@ -228,7 +270,9 @@ mod tests {
 
     #[test]
     fn what_is_no_key_does_nothing() {
-        for typed in ["\x1b[<0;1;1M", "\x1b[999~", "\x1b[15~", "\x1bz", "\x16", "\x1b\x1b[C"] {
+        for typed in
+            ["\x1b[<0;0;0M", "\x1b[32;0;0M", "\x1b[999~", "\x1b[15~", "\x1bz", "\x16", "\x1b\x1b[C"]
+        {
             assert_eq!(edited(&format!("a{typed}b")), "ab", "{}", typed.escape_debug());
         }
         let mut keys = Keys::default();
@@ -264,6 +308,28 @@ mod tests {
         assert_eq!(after(&format!("y{DOWN}")), "two");
         assert_eq!(after(&format!("{DOWN}{DOWN}s")), "drafts");
         assert_eq!(after("\r\x10\x10\x0e"), "drafts");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_typed_fits_the_row(
+            pieces in prop::collection::vec("[ -~ü世\\x00-\\x1f\\x7f]{0,4}|(\x1b\\[|\x1bO)[0-9;<]{0,6}[A-Za-z~]|\\PC", 0..40),
+            columns in 4..30_usize,
+        ) {
+            let mut line = Line::default();
+            for piece in &pieces {
+                line.take(piece.as_bytes());
+                let row = line.row(columns);
+                let (text, cursor) = row.split_once("\r\x1b[").unwrap();
+                prop_assert!(text.width() < columns, "{text:?}");
+                prop_assert!(cursor.trim_end_matches('C').parse::<usize>().unwrap() < columns);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_taken(bytes: Vec<u8>) {
+            Line::default().take(&bytes);
+        }
     }
 
     #[test]
