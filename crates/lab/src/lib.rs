@@ -25,3 +25,4 @@ mod lab;
 mod servers;
 
 pub use lab::{Builder, Lab, Ports, Server};
+pub use servers::routes;

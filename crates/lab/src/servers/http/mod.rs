@@ -60,7 +60,12 @@ fn run(listener: Listener, stop: Stop) -> Task {
     Box::pin(Server::new(routes()).serve(listener, stop))
 }
 
-fn routes() -> Router {
+/// What the servers `http` and `https` answer, for a server or a test of one's own.
+///
+/// The routes of WebSockets want the connection of a [`Server`]; all others can be asked without
+/// a network.
+#[must_use]
+pub fn routes() -> Router {
     Router::new()
         .route("/", get(index))
         .merge(inspect::routes())
