@@ -5,6 +5,7 @@
 mod body;
 mod buffered;
 mod buffers;
+mod corked;
 mod date;
 mod exchange;
 mod http2;

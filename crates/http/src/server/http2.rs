@@ -1,19 +1,26 @@
 //! HTTP/2 (RFC 9113), which is hyper's.
 
 use std::convert::Infallible;
+use std::error::Error as StdError;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context as Task, Poll, Waker};
 
 use axum::body::Body;
 use axum::response::Response;
+use futures_util::FutureExt;
 use http::{Method, Request, StatusCode, header};
 use hyper::body::Incoming;
+use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use portolan_core::{Error, Kind};
 use portolan_net::{Context, Stream};
 
 use super::Visit;
+use super::corked::Corked;
 use super::log::{Entry, Logged};
 use super::recent::{KeyBuffer, Lookup, Ticket};
 use crate::file_slice::{FileBody, FileSlice};
@@ -25,7 +32,7 @@ pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) async fn serve(stream: Stream, visit: Visit) -> Result<(), Error> {
     let limits = &visit.server.limits;
     let head = u32::try_from(limits.head).unwrap_or(u32::MAX);
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let mut builder = http2::Builder::new(InPlace);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
@@ -35,17 +42,39 @@ pub(super) async fn serve(stream: Stream, visit: Visit) -> Result<(), Error> {
         let visit = visit.clone();
         async move { Ok::<_, Infallible>(answer(&visit, request).await) }
     });
-    let mut exchange = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = exchange.as_mut() => ended,
-        () = visit.cx.stopping() => {
+    let stream = Corked::new(stream);
+    let mut exchange = pin!(builder.serve_connection(TokioIo::new(stream.clone()), service));
+    let mut stopping = pin!(visit.cx.stopping().fuse());
+    poll_fn(|cx| {
+        if stopping.as_mut().poll(cx).is_ready() {
             exchange.as_mut().graceful_shutdown();
-            exchange.await
         }
-    };
-    ended.map_err(|error| {
-        Error::new(Kind::Protocol, "could not finish the exchange").with_source(error)
+        let ended = exchange.as_mut().poll(cx).map_err(failure);
+        // Now there is nothing else to do.
+        match stream.poll_uncork(cx) {
+            Poll::Ready(Err(error)) if ended.is_pending() => Poll::Ready(Err(failure(error))),
+            _ => ended,
+        }
     })
+    .await
+}
+
+fn failure(error: impl StdError + Send + Sync + 'static) -> Error {
+    Error::new(Kind::Protocol, "could not finish the exchange").with_source(error)
+}
+
+/// Answers requests in place: only those that have to wait become tasks.
+#[derive(Clone)]
+struct InPlace;
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for InPlace {
+    fn execute(&self, answering: F) {
+        let mut answering = Box::pin(answering);
+        // A task polls it anew, and is then what it wakes.
+        if answering.as_mut().poll(&mut Task::from_waker(Waker::noop())).is_pending() {
+            tokio::spawn(answering);
+        }
+    }
 }
 
 async fn answer(visit: &Visit, request: Request<Incoming>) -> Response {

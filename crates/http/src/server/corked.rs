@@ -1,0 +1,155 @@
+//! A stream whose writes are gathered: who writes flushes after every frame, and each would be a
+//! record of TLS and a packet of its own.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::{BufMut, BytesMut};
+use portolan_net::Stream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::io::poll_write_buf;
+
+use super::buffers;
+
+/// A stream that only seems to be flushed. What is written to it is gathered, up to a limit, until
+/// a clone of it is [uncorked](Self::poll_uncork).
+#[derive(Clone)]
+pub(super) struct Corked(Arc<Mutex<Gathering>>);
+
+struct Gathering {
+    stream: Stream,
+    output: BytesMut,
+}
+
+impl Corked {
+    pub(super) fn new(stream: Stream) -> Self {
+        Self(Arc::new(Mutex::new(Gathering { stream, output: BytesMut::new() })))
+    }
+
+    /// Sends what was gathered.
+    pub(super) fn poll_uncork(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.lock().poll_send(cx)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Gathering> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Gathering {
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.output.is_empty() {
+            if ready!(poll_write_buf(Pin::new(&mut self.stream), cx, &mut self.output))? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+        }
+        buffers::give_back(&mut self.output);
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    /// Gathers `pieces`, or passes them on where they are too much for that.
+    fn poll_take(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let length = pieces.iter().map(|piece| piece.len()).sum();
+        if self.output.len() + length > buffers::SIZE {
+            ready!(self.poll_send(cx))?;
+        }
+        if length > buffers::SIZE {
+            return Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        }
+        let output = buffers::provide(&mut self.output);
+        pieces.iter().for_each(|piece| output.put_slice(piece));
+        Poll::Ready(Ok(length))
+    }
+}
+
+impl AsyncRead for Corked {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.lock().stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Corked {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.lock().poll_take(cx, &[IoSlice::new(buffer)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.lock().poll_take(cx, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut this = self.lock();
+        ready!(this.poll_send(cx))?;
+        Pin::new(&mut this.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use futures_util::FutureExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_written_waits_for_the_end_of_the_cork() {
+        let (ours, mut theirs) = tokio::io::duplex(3 * buffers::SIZE);
+        let mut corked = Corked::new(Stream::boxed(ours));
+        corked.write_all(b"ahoy, ").await.unwrap();
+        corked.flush().await.unwrap();
+        corked.write_all(b"there").await.unwrap();
+        let mut heard = [0; 11];
+        assert!(theirs.read(&mut heard).now_or_never().is_none());
+        poll_fn(|cx| corked.poll_uncork(cx)).await.unwrap();
+        theirs.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"ahoy, there");
+    }
+
+    #[tokio::test]
+    async fn no_more_than_a_buffer_is_gathered_and_order_is_kept() {
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        let mut corked = Corked::new(Stream::boxed(ours));
+        let said: Vec<u8> = (0..5 * buffers::SIZE).map(|at| (at / 7) as u8).collect();
+        let (small, large) = said.split_at(2 * buffers::SIZE);
+        let say = async {
+            for piece in small.chunks(100) {
+                corked.write_all(piece).await.unwrap();
+                assert!(corked.lock().output.len() <= buffers::SIZE);
+            }
+            corked.write_all(large).await.unwrap();
+            corked.shutdown().await.unwrap();
+        };
+        let mut heard = Vec::new();
+        let (_, read) = tokio::join!(say, theirs.read_to_end(&mut heard));
+        read.unwrap();
+        assert!(heard == said);
+    }
+}
