@@ -62,8 +62,8 @@ fn run(listener: Listener, stop: Stop) -> Task {
 
 /// What the servers `http` and `https` answer, for a server or a test of one's own.
 ///
-/// The routes of WebSockets want the connection of a [`Server`]; all others can be asked without
-/// a network.
+/// The routes of WebSockets need a [`portolan_http::Server`]; all others can be asked without a
+/// network.
 #[must_use]
 pub fn routes() -> Router {
     Router::new()
