@@ -64,7 +64,6 @@ fn run(listener: Listener, stop: Stop) -> Task {
 ///
 /// The routes of WebSockets need a [`portolan_http::Server`]; all others can be asked without a
 /// network.
-#[must_use]
 pub fn routes() -> Router {
     Router::new()
         .route("/", get(index))
