@@ -54,22 +54,24 @@ async fn connect(
     console: &Console,
 ) -> Result<Exit, Error> {
     let mut signals = Signals::catch()?;
+    let mut stdio = Stdio::new(&args.stdio, console);
+    if shows_frames(args, console) {
+        stdio = stdio.without_output();
+    }
+    if edits_lines(args, console) {
+        stdio = stdio.with_editing(console);
+    }
     let connecting = async {
         let dialer = args.dial.dialer_for(&args.url).await?.with_capture(capture);
-        let mut stdio = Stdio::new(&args.stdio, console);
-        if shows_frames(args, console) {
-            stdio = stdio.without_output();
-        }
-        if edits_lines(args, console) {
-            stdio = stdio.with_editing(console);
-        }
         let websocket = args.websocket.config();
-        Connector { args, dialer, websocket, stdio, console }.run().await
+        Connector { args, dialer, websocket, stdio: stdio.clone(), console }.run().await
     };
-    tokio::select! {
+    let ended = tokio::select! {
         done = connecting => done,
+        () = stdio.failing() => Ok(Exit::DONE),
         () = signals.next() => Ok(Exit::from(Kind::Interrupted)),
-    }
+    };
+    stdio.failure().map_or(ended, Err)
 }
 
 /// Whether the log of a WebSocket's frames takes the place of the data.
@@ -116,7 +118,7 @@ impl Connector<'_> {
                 cx = cx.with_observer(Arc::new(Trace::new(self.console, None)));
             }
             if shows_frames(self.args, self.console) {
-                cx = cx.with_observer(Frames::new(self.console));
+                cx = cx.with_observer(Frames::new(self.console, &self.stdio));
             }
             let started = now();
             let ended = self.once(&cx).await;

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use portolan::{Direction, Error, Kind};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::CancellationToken;
 
 use super::editor::{Above, Editor};
 use crate::args::stdio::StdioArgs;
@@ -29,6 +30,7 @@ struct State {
     input: Input,
     output: Output,
     failure: Option<Error>,
+    failing: CancellationToken,
 }
 
 impl Stdio {
@@ -55,7 +57,8 @@ impl Stdio {
             shows_received: !args.send_only,
             waiting: Vec::new(),
         };
-        Self(Arc::new(Mutex::new(State { input, output, failure: None })))
+        let failing = CancellationToken::new();
+        Self(Arc::new(Mutex::new(State { input, output, failure: None, failing })))
     }
 
     /// The same where somebody else shows what passes.
@@ -90,9 +93,20 @@ impl Stdio {
         .await;
     }
 
-    /// What went wrong here, and not with the peer.
+    /// What went wrong first here, and not with the peer.
     pub(super) fn failure(&self) -> Option<Error> {
         self.state().failure.take()
+    }
+
+    /// Waits until something goes wrong here.
+    pub(super) async fn failing(&self) {
+        let failing = self.state().failing.clone();
+        failing.cancelled().await;
+    }
+
+    /// Takes note that somebody else, who shows what passes, could not write it.
+    pub(super) fn fail(&self, error: Error) {
+        self.state().fail(error);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -109,7 +123,7 @@ impl AsyncRead for Stdio {
         let state = &mut *self.state();
         let sent = ready!(state.input.poll_read(cx, buffer)).inspect_err(|cause| {
             let cause = io::Error::from(cause.kind());
-            state.failure = Some(Error::new(Kind::Read, "could not read stdin").with_source(cause));
+            state.fail(Error::new(Kind::Read, "could not read stdin").with_source(cause));
         })?;
         state.output.show(Direction::Sent, sent);
         // Nobody waits for this to be shown: what is left goes out with what comes next.
@@ -158,9 +172,13 @@ impl State {
     fn kept(&mut self, written: io::Result<()>) -> io::Result<()> {
         written.inspect_err(|cause| {
             let cause = io::Error::from(cause.kind());
-            let error = Error::new(Kind::Write, "could not write to stdout").with_source(cause);
-            self.failure = Some(error);
+            self.fail(Error::new(Kind::Write, "could not write to stdout").with_source(cause));
         })
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.failure.get_or_insert(error);
+        self.failing.cancel();
     }
 }
 
