@@ -469,6 +469,30 @@ fn a_log_of_frames_that_cannot_be_written_ends_the_verb() {
 }
 
 #[test]
+fn a_client_that_is_stopped_says_that_it_goes_away() {
+    for (signal, answers) in [(Signal::INT, true), (Signal::TERM, true), (Signal::INT, false)] {
+        let (sender, closes) = mpsc::channel();
+        let (url, _) = server("", move |mut stream| {
+            stream.write_all(&frame(TEXT, b"here"))?;
+            let said = read_frame(&mut stream)?;
+            let _ = sender.send(said.clone());
+            if answers {
+                stream.write_all(&frame(CLOSE, &said.1))?;
+            }
+            io::copy(&mut stream, &mut io::sink()).map(drop)
+        });
+        let (mut client, input) = talk(&["connect", &url]);
+        assert_eq!(client.line(), "here");
+        client.signal(signal);
+        let run = client.end();
+        assert_eq!((run.code, run.err.as_str()), (Some(130), ""));
+        let (opcode, payload) = closes.recv().unwrap();
+        assert_eq!((opcode, &payload[..2]), (CLOSE, &1001u16.to_be_bytes()[..]));
+        drop(input);
+    }
+}
+
+#[test]
 fn relays_add_websocket_and_take_it_off() {
     let servers = Servers::only(&["tcp", "udp", "http"]);
     let (_off, off) = serve(&["relay", "ws:0", &servers.url("tcp")]);

@@ -107,9 +107,10 @@ impl Context {
         own.fold(self.clone(), Self::with_observer)
     }
 
-    /// The same operation, to be told to stop by `token`.
+    /// The same operation, to be told to stop by `token`: what has somebody to take leave of does
+    /// so, as a WebSocket that closes with 1001.
     #[must_use]
-    pub(crate) fn with_stopping(mut self, token: CancellationToken) -> Self {
+    pub fn with_stopping(mut self, token: CancellationToken) -> Self {
         Arc::make_mut(&mut self.shared).stopping = token;
         self
     }

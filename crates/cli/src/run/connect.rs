@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use portolan::relay::{Carry, End, Exec, Framing, Running};
 use portolan::units::show_duration;
 use portolan::{Error, Event, Kind, Scheme, Timeouts, ws};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::capture::captured;
 use super::exec::tell_status;
@@ -25,6 +27,8 @@ use crate::exit::Exit;
 use crate::show::millis;
 use crate::trace::Trace;
 
+/// How long a peer that is left at a signal may take to answer.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// A connection that lasted this long was a good one: the next pause is the first one again.
 const GOOD: Duration = Duration::from_secs(10);
 
@@ -61,30 +65,46 @@ async fn connect(
     if edits_lines(args, console) {
         stdio = stdio.with_editing(console);
     }
+    let end = CancellationToken::new();
     let connecting = async {
         let dialer = args.dial.dialer_for(&args.url).await?.with_capture(capture);
         let websocket = args.websocket.config();
-        Connector { args, dialer, websocket, stdio: stdio.clone(), console }.run().await
+        let (stdio, end) = (stdio.clone(), end.clone());
+        Connector { args, dialer, websocket, stdio, end, console }.run().await
     };
+    let mut connecting = pin!(connecting);
     let ended = tokio::select! {
-        done = connecting => done,
+        done = &mut connecting => done,
         () = stdio.failing() => Ok(Exit::DONE),
-        () = signals.next() => Ok(Exit::from(Kind::Interrupted)),
+        () = signals.next() => {
+            end.cancel();
+            if is_websocket(args) {
+                // It is told that we go. A second signal does not wait for it.
+                tokio::select! {
+                    _ = connecting => {}
+                    () = tokio::time::sleep(FAREWELL) => {}
+                    () = signals.next() => {}
+                }
+            }
+            Ok(Exit::from(Kind::Interrupted))
+        }
     };
     stdio.failure().map_or(ended, Err)
 }
 
+fn is_websocket(args: &ConnectArgs) -> bool {
+    matches!(args.url.scheme(), Scheme::Ws | Scheme::Wss)
+}
+
 /// Whether the log of a WebSocket's frames takes the place of the data.
 fn shows_frames(args: &ConnectArgs, console: &Console) -> bool {
-    console.is_json() && matches!(args.url.scheme(), Scheme::Ws | Scheme::Wss)
+    console.is_json() && is_websocket(args)
 }
 
 /// Whether messages are typed as lines of text on a terminal that can show them edited.
 fn edits_lines(args: &ConnectArgs, console: &Console) -> bool {
     let StdioArgs { hex, recv_only, .. } = args.stdio;
-    let sends_texts = matches!(args.url.scheme(), Scheme::Ws | Scheme::Wss)
-        && args.stdio.framing() == Framing::Lines
-        && !recv_only;
+    let sends_texts = is_websocket(args) && args.stdio.framing() == Framing::Lines && !recv_only;
     let is_log = hex || console.is_json();
     sends_texts && !is_log && io::stdin().is_terminal() && console.is_screen()
 }
@@ -95,6 +115,8 @@ struct Connector<'a> {
     dialer: Dialer,
     websocket: ws::Config,
     stdio: Stdio,
+    /// Asks for the end.
+    end: CancellationToken,
     console: &'a Console,
 }
 
@@ -113,7 +135,7 @@ impl Connector<'_> {
     async fn connect(&self, timeouts: Timeouts) -> Result<Exit, Error> {
         let mut failures = 0;
         loop {
-            let mut cx = Context::new(timeouts);
+            let mut cx = Context::new(timeouts).with_stopping(self.end.clone());
             if self.console.verbosity() > 0 {
                 cx = cx.with_observer(Arc::new(Trace::new(self.console, None)));
             }
@@ -142,6 +164,7 @@ impl Connector<'_> {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.stdio.end() => return Ok(exit),
+                () = self.end.cancelled() => return Ok(exit),
             }
         }
     }
@@ -149,14 +172,16 @@ impl Connector<'_> {
     /// Whether there is more to be said, and somebody to say it to.
     fn is_to_reconnect(&self, ended: &Result<Carried, Error>) -> bool {
         let is_hopeless = ended.as_ref().is_err_and(|error| !Retry::is_worthwhile(error));
-        self.args.reconnect && !is_hopeless && !self.stdio.has_ended()
+        self.args.reconnect && !is_hopeless && !self.stdio.has_ended() && !self.end.is_cancelled()
     }
 
     /// One connection, from the first phase to its end.
     async fn once(&self, cx: &Context) -> Result<Carried, Error> {
         let Self { args, dialer, websocket, .. } = self;
         let dial = || End::dial(&args.url, dialer, websocket, cx);
-        let far = retry(&args.dial.retry(), cx, dial).await?;
+        let dialling = cx.until_stopping(retry(&args.dial.retry(), cx, dial)).await;
+        let interrupted = || Err(Error::new(Kind::Interrupted, "interrupted"));
+        let far = dialling.unwrap_or_else(interrupted)?;
         let carried = match &args.exec {
             Some(exec) => self.execute(exec, far, cx).await,
             None => {

@@ -313,7 +313,11 @@ impl Core {
         match due {
             Due::Ping => self.ping().err().map(|error| self.end(error)),
             Due::Stopping => {
-                self.close(Close::new(CloseCode::GOING_AWAY, "the server shuts down"));
+                let reason = match self.role {
+                    Role::Server => "the server shuts down",
+                    Role::Client => "the client ends",
+                };
+                self.close(Close::new(CloseCode::GOING_AWAY, reason));
                 None
             }
             Due::Pong(limit) => {

@@ -34,7 +34,7 @@ pub(crate) enum Due {
     Close(Duration),
     /// The whole operation is over.
     Deadline,
-    /// The server shuts down.
+    /// The server shuts down, or the client was told to stop.
     Stopping,
 }
 
@@ -65,14 +65,14 @@ pub(crate) struct Watch {
     blocked: Option<Instant>,
     /// Since when we want to leave.
     leaving: Option<Instant>,
-    /// Whether it was said that the server shuts down.
+    /// Whether it was said that we are to stop.
     is_told: bool,
     timer: Option<Timer>,
 }
 
 struct Timer {
     at: Option<Instant>,
-    /// Gives whether the server shuts down.
+    /// Gives whether we are to stop.
     ringing: Pin<Box<dyn Future<Output = bool> + Send>>,
 }
 
