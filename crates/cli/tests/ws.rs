@@ -196,6 +196,37 @@ fn input_that_is_no_message_is_refused_and_the_connection_closed() {
 }
 
 #[test]
+fn answers_that_are_due_are_shown_before_input_is_refused() {
+    // It answers when it hears that no more will come.
+    let (url, _) = server("", |mut stream| {
+        let mut answers = Vec::new();
+        loop {
+            let (opcode, payload) = read_frame(&mut stream)?;
+            answers.extend(frame(opcode, &payload));
+            if opcode == CLOSE {
+                assert_eq!(&payload[2..], b"the input is no message");
+                stream.write_all(&answers)?;
+                return rest(stream);
+            }
+        }
+    });
+    for (flags, input, output) in [
+        (&[][..], &b"1\n2\n\xff\n3\n"[..], &b"1\n2\n"[..]),
+        (&["--base64"], b"MQ==\n*\nMQ==\n", b"MQ==\n"),
+    ] {
+        let portolan = Portolan::new();
+        let mut command = portolan.command(&[&["connect", url.as_str()], flags].concat());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        let run = child.wait_with_output().unwrap();
+        assert_eq!((run.status.code(), &run.stdout[..]), (Some(2), output));
+        let err = String::from_utf8(run.stderr).unwrap();
+        assert!(flags == ["--base64"] || err.contains("--binary"), "{err}");
+    }
+}
+
+#[test]
 fn without_shutdown_and_with_one_way_only() {
     let (url, _) = server("", |mut stream| {
         let (opcode, payload) = read_frame(&mut stream)?;

@@ -45,7 +45,8 @@ impl Carry {
     /// another code than 1000 or 1001; [`Kind::Timeout`] where two
     /// streams, or a WebSocket's peer, are idle for too long;
     /// [`Kind::Connect`] where a datagram's port is closed;
-    /// [`Kind::Usage`] for bytes that are not messages.
+    /// [`Kind::Usage`] for bytes that are not messages: what comes until the peer has closed is
+    /// still carried.
     pub async fn join(&self, near: End, far: End, cx: &Context) -> Result<Carried, Error> {
         match (near, far) {
             (End::Stream(near), End::Stream(far)) => join(near, far, self.join, cx).await,
@@ -110,6 +111,8 @@ struct Way {
     pace: Option<Pace>,
     /// Whether all is over when a stream has said all.
     ends: bool,
+    /// Whether what came in is no message: that ends what is sent, not what is heard.
+    is_unfit: bool,
     /// How many bytes of messages have passed.
     count: u64,
 }
@@ -118,7 +121,7 @@ impl Way {
     fn new(carry: &Carry, from: Incoming, to: Outgoing, ends: bool) -> Self {
         let cutter = Cutter::new(carry.framing, to.max());
         let pace = carry.join.rate.map(|rate| Pace::new(rate, now()));
-        Self { from, to, framing: carry.framing, cutter, pace, ends, count: 0 }
+        Self { from, to, framing: carry.framing, cutter, pace, ends, is_unfit: false, count: 0 }
     }
 
     /// Carries until what comes in ends; never ready where the answer to it is yet to come.
@@ -130,8 +133,10 @@ impl Way {
             let Some(message) = received else { break };
             let size = message.as_bytes().len();
             if self.from.is_stream() {
-                let pieces = self.cutter.cut(message.as_bytes()).map_err(unfit)?;
+                let mut pieces = Vec::new();
+                let cut = self.cutter.cut(message.as_bytes(), &mut pieces);
                 self.send_pieces(pieces).await?;
+                cut.map_err(|cause| self.misfit(cause))?;
             } else {
                 self.count += size as u64;
                 let message = match self.to.is_stream() {
@@ -146,7 +151,7 @@ impl Way {
             quiet.is_broken();
         }
         if self.from.is_stream() {
-            let last = self.cutter.finish().map_err(unfit)?;
+            let last = self.cutter.finish().map_err(|cause| self.misfit(cause))?;
             self.send_pieces(last.into_iter().collect()).await?;
             if !self.ends {
                 quiet.shorten();
@@ -161,13 +166,19 @@ impl Way {
         for piece in pieces {
             self.count += piece.len() as u64;
             let message = if self.framing == Framing::Lines && self.to.is_websocket() {
-                Text::new(piece.into()).map(Message::Text).map_err(|_| unfit(Unfit::Utf8))?
+                let text = Text::new(piece.into()).map(Message::Text);
+                text.map_err(|_| self.misfit(Unfit::Utf8))?
             } else {
                 Message::from(piece)
             };
             self.to.send(message).await?;
         }
         Ok(())
+    }
+
+    fn misfit(&mut self, cause: Unfit) -> Error {
+        self.is_unfit = true;
+        unfit(cause)
     }
 
     /// Closes the WebSocket that this leads to, and hears it out; `other` leads back from it.
@@ -181,6 +192,7 @@ impl Way {
             return Ok(());
         }
         let close = match self.from.closed() {
+            _ if self.is_unfit => Close::new(CloseCode::INTERNAL_ERROR, "the input is no message"),
             _ if has_failed => Close::new(CloseCode::INTERNAL_ERROR, "the other end has failed"),
             Some(close) if close.code.may_be_sent() => close,
             _ => Close::new(CloseCode::NORMAL, ""),
@@ -190,7 +202,8 @@ impl Way {
             // It has gone, and is told nothing.
             return Ok(());
         }
-        if self.ends || has_failed || self.from.closed().is_some() {
+        let is_heard = self.is_unfit || !has_failed;
+        if self.ends || !is_heard || self.from.closed().is_some() {
             while other.from.receive().await?.is_some() {}
             return Ok(());
         }

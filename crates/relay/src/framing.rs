@@ -54,42 +54,57 @@ impl Cutter {
         Self { framing, max, rest: Vec::new() }
     }
 
-    /// Takes in bytes, and gives the messages that they complete.
-    pub(crate) fn cut(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Unfit> {
+    /// Takes in bytes, and puts the messages that they complete behind the others: where some do
+    /// not fit, those before them.
+    pub(crate) fn cut(&mut self, bytes: &[u8], messages: &mut Vec<Vec<u8>>) -> Result<(), Unfit> {
         match self.framing {
-            Framing::Chunks => Ok(bytes.chunks(self.max).map(<[u8]>::to_vec).collect()),
+            Framing::Chunks => messages.extend(bytes.chunks(self.max).map(<[u8]>::to_vec)),
             Framing::Size(size) => {
                 self.rest.extend_from_slice(bytes);
                 let whole = self.rest.len() - self.rest.len() % size;
-                Ok(self.rest.drain(..whole).as_slice().chunks(size).map(Vec::from).collect())
+                let whole = self.rest.drain(..whole);
+                messages.extend(whole.as_slice().chunks(size).map(Vec::from));
             }
-            Framing::Lines => self.lines(bytes, self.max),
+            Framing::Lines => {
+                return self.lines(bytes, self.max, |line| {
+                    messages.push(line);
+                    Ok(())
+                });
+            }
             // Four characters are three bytes; a carriage return may stand at the end.
             Framing::Base64 => {
-                let lines = self.lines(bytes, self.max.div_ceil(3) * 4 + 1)?;
-                lines.iter().map(|line| from_base64(line)).collect()
+                let max = self.max.div_ceil(3) * 4 + 1;
+                return self.lines(bytes, max, |line| {
+                    messages.push(from_base64(&line)?);
+                    Ok(())
+                });
             }
-            Framing::Length => self.measured(bytes),
+            Framing::Length => return self.measured(bytes, messages),
         }
+        Ok(())
     }
 
-    fn lines(&mut self, bytes: &[u8], max: usize) -> Result<Vec<Vec<u8>>, Unfit> {
-        let mut lines = Vec::new();
+    fn lines(
+        &mut self,
+        bytes: &[u8],
+        max: usize,
+        mut take: impl FnMut(Vec<u8>) -> Result<(), Unfit>,
+    ) -> Result<(), Unfit> {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.rest.extend_from_slice(piece.strip_suffix(b"\n").unwrap_or(piece));
             if self.rest.len() > max {
                 return Err(Unfit::Line(self.max));
             }
             if piece.ends_with(b"\n") {
-                lines.push(std::mem::take(&mut self.rest));
+                take(std::mem::take(&mut self.rest))?;
             }
         }
-        Ok(lines)
+        Ok(())
     }
 
-    fn measured(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Unfit> {
+    fn measured(&mut self, bytes: &[u8], messages: &mut Vec<Vec<u8>>) -> Result<(), Unfit> {
         self.rest.extend_from_slice(bytes);
-        let (mut messages, mut start) = (Vec::new(), 0);
+        let mut start = 0;
         while let Some((length, after)) = self.rest[start..].split_first_chunk() {
             let length = u32::from_be_bytes(*length) as usize;
             if length > self.max {
@@ -100,7 +115,7 @@ impl Cutter {
             start += size_of::<u32>() + length;
         }
         self.rest.drain(..start);
-        Ok(messages)
+        Ok(())
     }
 
     /// What is left when no more bytes come, if anything.
@@ -142,9 +157,10 @@ mod tests {
     use super::*;
 
     fn cut(framing: Framing, pieces: &[&[u8]]) -> Vec<String> {
-        let mut cutter = Cutter::new(framing, 8);
-        let mut messages: Vec<_> =
-            pieces.iter().flat_map(|piece| cutter.cut(piece).unwrap()).collect();
+        let (mut cutter, mut messages) = (Cutter::new(framing, 8), Vec::new());
+        for piece in pieces {
+            cutter.cut(piece, &mut messages).unwrap();
+        }
         messages.extend(cutter.finish().unwrap());
         messages.into_iter().map(|message| String::from_utf8(message).unwrap()).collect()
     }
@@ -156,8 +172,10 @@ mod tests {
             ["one", "", "two", "three"]
         );
         let mut cutter = Cutter::new(Framing::Lines, 8);
-        assert_eq!(cutter.cut(b"12345678\n").unwrap().len(), 1);
-        assert_eq!(cutter.cut(b"123456789\n"), Err(Unfit::Line(8)));
+        let mut lines = Vec::new();
+        assert_eq!(cutter.cut(b"12345678\n", &mut lines), Ok(()));
+        assert_eq!(cutter.cut(b"fine\n123456789\n", &mut lines), Err(Unfit::Line(8)));
+        assert_eq!(lines, [&b"12345678"[..], b"fine"]);
     }
 
     #[test]
@@ -175,7 +193,7 @@ mod tests {
         assert_eq!(cut(Framing::Base64, &[b"YWI", b"=\r\n\nCg=="]), ["ab", "", "\n"]);
         let refused = |framing, bytes: &[u8]| {
             let mut cutter = Cutter::new(framing, 8);
-            cutter.cut(bytes).and_then(|_| cutter.finish()).unwrap_err()
+            cutter.cut(bytes, &mut Vec::new()).and_then(|()| cutter.finish()).unwrap_err()
         };
         let length = Unfit::Length { length: 9, max: 8 };
         assert_eq!(refused(Framing::Length, b"\0\0\0\x09"), length);
@@ -200,7 +218,9 @@ mod tests {
                 let mut cutter = Cutter::new(framing, 8);
                 let mut out = Vec::new();
                 for piece in bytes.chunks(piece) {
-                    out.extend(cutter.cut(piece).unwrap().concat());
+                    let mut messages = Vec::new();
+                    cutter.cut(piece, &mut messages).unwrap();
+                    out.extend(messages.concat());
                 }
                 out.extend(cutter.finish().unwrap().unwrap_or_default());
                 prop_assert_eq!(&out, &bytes);
@@ -218,7 +238,7 @@ mod tests {
                     messages.iter().flat_map(|message| framing.paste(message)).collect();
                 let mut read = Vec::new();
                 for piece in bytes.chunks(piece) {
-                    read.extend(cutter.cut(piece).unwrap());
+                    cutter.cut(piece, &mut read).unwrap();
                 }
                 prop_assert_eq!(&read, &messages);
                 prop_assert_eq!(cutter.finish(), Ok(None));

@@ -95,8 +95,7 @@ impl Input {
     async fn next(&mut self) -> Result<Vec<Vec<u8>>, Error> {
         while self.messages.is_empty() && !self.has_ended {
             let count = self.stream.read(&mut self.piece).await.map_err(lost)?;
-            let messages = self.cutter.cut(&self.piece[..count]).map_err(unfit)?;
-            self.messages.extend(messages);
+            self.cutter.cut(&self.piece[..count], &mut self.messages).map_err(unfit)?;
             if count == 0 {
                 self.has_ended = true;
                 self.messages.extend(self.cutter.finish().map_err(unfit)?);
@@ -134,7 +133,7 @@ pub(crate) fn unfit(cause: Unfit) -> Error {
         Unfit::Line(_) => "send messages of a fixed size, or shorter lines",
         Unfit::Length { .. } | Unfit::Half => "each message needs its length before it: 4 bytes",
         Unfit::Base64 => "each message needs a line of its own, in Base64",
-        Unfit::Utf8 => "send what is not text as binary messages",
+        Unfit::Utf8 => "what is not text can be sent with --binary, --base64 or --length-prefix",
     };
     Error::new(Kind::Usage, "could not send the input as messages")
         .with_hint(hint)
