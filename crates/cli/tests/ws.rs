@@ -227,6 +227,24 @@ fn answers_that_are_due_are_shown_before_input_is_refused() {
 }
 
 #[test]
+fn answers_that_do_not_come_are_told_of() {
+    let (url, _) = server("", |mut stream| {
+        loop {
+            let (opcode, payload) = read_frame(&mut stream)?;
+            if opcode == CLOSE {
+                stream.write_all(&frame(CLOSE, &payload))?;
+                return rest(stream);
+            }
+        }
+    });
+    let run = connect(&[&url, "--idle-timeout", "100ms"], "1\n2\n");
+    assert_eq!((run.code, run.out.as_str()), (Some(0), ""));
+    assert_eq!(run.err, "note: 2 messages got no answer in time; --idle-timeout waits longer\n");
+    assert_eq!(connect(&[&url, "--idle-timeout", "100ms", "-q"], "1\n").done(), "");
+    assert_eq!(connect(&[&url, "--send-only"], "1\n").done(), "");
+}
+
+#[test]
 fn without_shutdown_and_with_one_way_only() {
     let (url, _) = server("", |mut stream| {
         let (opcode, payload) = read_frame(&mut stream)?;

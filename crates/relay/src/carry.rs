@@ -18,8 +18,10 @@ use crate::{End, Framing};
 /// idle limit: as NAT routers keep UDP (RFC 4787 section 4.3 asks for two minutes at least where
 /// nobody else does).
 const QUIET: Duration = Duration::from_secs(60);
-/// The same, once the other end has said all: time for an answer.
+/// The same, once the other end has said all: time for a further answer.
 const LAST_ANSWER: Duration = Duration::from_secs(2);
+/// The same for a WebSocket that has sent fewer messages than it got: some are not answered.
+const UNANSWERED: Duration = Duration::from_secs(10);
 
 /// How two ends are joined.
 ///
@@ -33,12 +35,22 @@ pub struct Carry {
     pub framing: Framing,
 }
 
+/// What came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// How much has passed.
+    pub carried: Carried,
+    /// How many messages of a stream a WebSocket had not answered, as far as the numbers show, when
+    /// no answer was awaited any longer.
+    pub unanswered: u64,
+}
+
 impl Carry {
     /// Carries what comes in at one end to the other, both ways. Two streams are joined until
     /// both have said all. Messages are carried until their peer has closed, where it can, and
     /// datagrams until nothing has passed for the context's idle limit (60 s where it has none).
     /// When a stream has said all to an end of messages, an answer is awaited for 2 s (or that
-    /// limit), unless [`Until`] says that nobody would hear it; then a WebSocket is closed.
+    /// limit), or 10 s while a WebSocket has sent fewer messages than it got, unless [`Until`] says that nobody would hear it; then a WebSocket is closed.
     ///
     /// # Errors
     /// [`Kind::Lost`] where an end breaks, or closes a WebSocket with
@@ -47,19 +59,23 @@ impl Carry {
     /// [`Kind::Connect`] where a datagram's port is closed;
     /// [`Kind::Usage`] for bytes that are not messages: what comes until the peer has closed is
     /// still carried.
-    pub async fn join(&self, near: End, far: End, cx: &Context) -> Result<Carried, Error> {
+    pub async fn join(&self, near: End, far: End, cx: &Context) -> Result<Outcome, Error> {
         match (near, far) {
-            (End::Stream(near), End::Stream(far)) => join(near, far, self.join, cx).await,
+            (End::Stream(near), End::Stream(far)) => {
+                let carried = join(near, far, self.join, cx).await?;
+                Ok(Outcome { carried, unanswered: 0 })
+            }
             // Boxed, so that two streams do not hold the room that messages take.
             (near, far) => Box::pin(self.exchange(near, far, cx)).await,
         }
     }
 
     /// Where one end, or both, have messages.
-    async fn exchange(&self, near: End, far: End, cx: &Context) -> Result<Carried, Error> {
+    async fn exchange(&self, near: End, far: End, cx: &Context) -> Result<Outcome, Error> {
         let (near, far) = (near.split(), far.split());
         let has_websocket = near.1.is_websocket() || far.1.is_websocket();
-        let quiet = Quiet::new(cx, if has_websocket { None } else { Some(QUIET) });
+        let quiet = Quiet::new(cx, has_websocket);
+        let mut has_waited = false;
         let mut there = Way::new(self, near.0, far.1, self.join.until == Until::Near);
         let mut back = Way::new(self, far.0, near.1, self.join.until == Until::Far);
         let stopping = async {
@@ -73,16 +89,23 @@ impl Carry {
             biased;
             ended = there.carry(&quiet) => ended,
             ended = back.carry(&quiet) => ended,
-            () = quiet.passes() => Ok(()),
+            () = quiet.passes() => {
+                has_waited = true;
+                Ok(())
+            }
             () = stopping => Ok(()),
         };
         let left = leave(&mut there, &mut back, ended.is_err(), &quiet).await;
         ended.and(left).or_else(|error| match error.kind() {
             // That no answer comes shows to either of the two that wait for it.
-            Kind::Timeout if quiet.is_shortened() => Ok(()),
+            Kind::Timeout if quiet.is_shortened() => {
+                has_waited = true;
+                Ok(())
+            }
             _ => Err(error),
         })?;
-        Ok(Carried { there: there.count, back: back.count })
+        let carried = Carried { there: there.count, back: back.count };
+        Ok(Outcome { carried, unanswered: if has_waited { quiet.unanswered() } else { 0 } })
     }
 }
 
@@ -135,10 +158,11 @@ impl Way {
             if self.from.is_stream() {
                 let mut pieces = Vec::new();
                 let cut = self.cutter.cut(message.as_bytes(), &mut pieces);
-                self.send_pieces(pieces).await?;
+                self.send_pieces(pieces, quiet).await?;
                 cut.map_err(|cause| self.misfit(cause))?;
             } else {
                 self.count += size as u64;
+                quiet.hears();
                 let message = match self.to.is_stream() {
                     true => self.framing.paste(message.as_bytes()).into(),
                     false => message,
@@ -152,7 +176,7 @@ impl Way {
         }
         if self.from.is_stream() {
             let last = self.cutter.finish().map_err(|cause| self.misfit(cause))?;
-            self.send_pieces(last.into_iter().collect()).await?;
+            self.send_pieces(last.into_iter().collect(), quiet).await?;
             if !self.ends {
                 quiet.shorten();
                 return pending().await;
@@ -162,7 +186,7 @@ impl Way {
     }
 
     /// Sends what was cut out of a stream.
-    async fn send_pieces(&mut self, pieces: Vec<Vec<u8>>) -> Result<(), Error> {
+    async fn send_pieces(&mut self, pieces: Vec<Vec<u8>>, quiet: &Quiet) -> Result<(), Error> {
         for piece in pieces {
             self.count += piece.len() as u64;
             let message = if self.framing == Framing::Lines && self.to.is_websocket() {
@@ -171,6 +195,7 @@ impl Way {
             } else {
                 Message::from(piece)
             };
+            quiet.asks();
             self.to.send(message).await?;
         }
         Ok(())
@@ -223,24 +248,48 @@ impl Way {
 struct Quiet {
     silence: Mutex<Silence>,
     shortened: Notify,
-    last_answer: Duration,
+    /// How long it may last at first; then, while messages are not answered; and then.
+    limits: [Option<Duration>; 3],
 }
 
 struct Silence {
     since: Instant,
-    limit: Option<Duration>,
+    /// Whether only an answer is awaited.
     is_last: bool,
+    /// How many more messages of a stream went out than came back.
+    unanswered: u64,
 }
 
 impl Quiet {
-    /// A limit of the context, where it has one, and this otherwise. WebSockets see to the
-    /// context's limit themselves.
-    fn new(cx: &Context, limit: Option<Duration>) -> Self {
+    /// With the limit of the context, where it has one. WebSockets see to that themselves until
+    /// only an answer is awaited.
+    fn new(cx: &Context, has_websocket: bool) -> Self {
+        let limits = match has_websocket {
+            true => [None, Some(UNANSWERED), Some(LAST_ANSWER)],
+            false => [Some(QUIET), Some(LAST_ANSWER), Some(LAST_ANSWER)],
+        };
         let idle = cx.timeouts().idle;
-        let limit = limit.map(|limit| idle.unwrap_or(limit));
-        let silence = Mutex::new(Silence { since: now(), limit, is_last: false });
-        let last_answer = idle.unwrap_or(LAST_ANSWER);
-        Self { silence, shortened: Notify::new(), last_answer }
+        let limits = limits.map(|limit| limit.map(|limit| idle.unwrap_or(limit)));
+        let silence = Silence { since: now(), is_last: false, unanswered: 0 };
+        Self { silence: Mutex::new(silence), shortened: Notify::new(), limits }
+    }
+
+    /// A message of a stream goes out.
+    fn asks(&self) {
+        self.silence().unanswered += 1;
+    }
+
+    /// A message comes back.
+    fn hears(&self) {
+        let mut silence = self.silence();
+        silence.unanswered = silence.unanswered.saturating_sub(1);
+        if silence.is_last && silence.unanswered == 0 {
+            self.shortened.notify_one();
+        }
+    }
+
+    fn unanswered(&self) -> u64 {
+        self.silence().unanswered
     }
 
     fn is_broken(&self) {
@@ -254,8 +303,7 @@ impl Quiet {
 
     /// From now on only an answer is awaited.
     fn shorten(&self) {
-        let since = self.silence().since;
-        *self.silence() = Silence { since, limit: Some(self.last_answer), is_last: true };
+        self.silence().is_last = true;
         self.shortened.notify_one();
     }
 
@@ -266,11 +314,7 @@ impl Quiet {
     /// Waits until nothing has passed for too long.
     async fn passes(&self) {
         loop {
-            let due = {
-                let silence = self.silence();
-                silence.limit.map(|limit| silence.since + limit)
-            };
-            match due {
+            match self.due() {
                 Some(due) if due <= now() => return,
                 Some(due) => tokio::select! {
                     () = tokio::time::sleep_until(due.into()) => {}
@@ -279,6 +323,17 @@ impl Quiet {
                 None => self.shortened.notified().await,
             }
         }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let silence = self.silence();
+        let [first, unanswered, last] = self.limits;
+        let limit = match (silence.is_last, silence.unanswered) {
+            (false, _) => first,
+            (true, 0) => last,
+            (true, _) => unanswered,
+        };
+        silence.since.checked_add(limit?)
     }
 
     fn silence(&self) -> MutexGuard<'_, Silence> {
@@ -291,7 +346,10 @@ mod tests {
     use std::net::SocketAddr;
 
     use portolan_core::{Endpoint, Timeouts, Transport, Url};
-    use portolan_net::{Datagram, Dialer};
+    use portolan_net::{Datagram, Dialer, Stream};
+    use portolan_ws::wire::Role;
+    use portolan_ws::{Agreed, WebSocket};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
     use crate::Messages;
@@ -304,6 +362,46 @@ mod tests {
         let cx = Context::new(Timeouts::default());
         let websocket = portolan_ws::Config::default();
         (peer, End::dial(&url, &Dialer::new(), &websocket, &cx).await.unwrap())
+    }
+
+    /// Lets a line be said to a server that answers after this time; what is heard, how many were
+    /// not answered, and how long that took.
+    async fn ask(answer: Option<Duration>) -> (String, u64, Duration) {
+        let cx = Context::new(Timeouts::default());
+        let (client, server) = tokio::io::duplex(1024);
+        let open = |role, stream| {
+            let (config, agreed) = (portolan_ws::Config::default(), Agreed::default());
+            WebSocket::new(role, Stream::boxed(stream), &[], &config, &agreed, &cx)
+        };
+        let (far, mut server) = (open(Role::Client, client), open(Role::Server, server));
+        let far = End::websocket(far, Endpoint::from(SocketAddr::from(([127, 0, 0, 1], 9))));
+        let (near, mut here) = tokio::io::duplex(1024);
+        here.write_all(b"ahoy\n").await.unwrap();
+        here.shutdown().await.unwrap();
+        let answering = async {
+            while let Some(message) = server.receive().await.unwrap() {
+                if let Some(pause) = answer {
+                    tokio::time::sleep(pause).await;
+                    server.send(message).await.unwrap();
+                }
+            }
+        };
+        let started = now();
+        let carry = Carry { framing: Framing::Lines, ..Carry::default() };
+        let joining = carry.join(End::Stream(Stream::boxed(near)), far, &cx);
+        let (outcome, ()) = tokio::join!(joining, answering);
+        let mut heard = String::new();
+        here.read_to_string(&mut heard).await.unwrap();
+        (heard, outcome.unwrap().unanswered, now() - started)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_due_is_awaited_for_longer() {
+        let second = Duration::from_secs(1);
+        let ahoy = || "ahoy\n".to_owned();
+        assert_eq!(ask(Some(0 * second)).await, (ahoy(), 0, 2 * second));
+        assert_eq!(ask(Some(9 * second)).await, (ahoy(), 0, 11 * second));
+        assert_eq!(ask(None).await, (String::new(), 1, 10 * second));
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ mod relay;
 mod talk;
 
 pub use broadcast::Broadcast;
-pub use carry::Carry;
+pub use carry::{Carry, Outcome};
 pub use end::{End, Messages};
 pub use exec::{Exec, ExecError, Process, Running};
 pub use framing::Framing;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use portolan::net::pcap::Capture;
 use portolan::net::{Carried, Context, Dialer, Join, Retry, Stream, Until, now, retry};
-use portolan::relay::{Carry, End, Exec, Framing, Running};
+use portolan::relay::{Carry, End, Exec, Framing, Outcome, Running};
 use portolan::units::show_duration;
 use portolan::{Error, Event, Kind, Scheme, Timeouts, ws};
 use serde_json::json;
@@ -184,13 +184,23 @@ impl Connector<'_> {
         let far = dialling.unwrap_or_else(interrupted)?;
         let carried = match &args.exec {
             Some(exec) => self.execute(exec, far, cx).await,
-            None => {
-                let near = End::Stream(Stream::boxed(self.stdio.clone()));
-                let until = if args.stdio.send_only { Until::Near } else { Until::Far };
-                self.carry(until).join(near, far, cx).await
-            }
+            None => self.converse(far, cx).await,
         };
         carried.map_err(|error| error.with_endpoint(&args.url.endpoint()))
+    }
+
+    /// Joins stdin and stdout to the peer.
+    async fn converse(&self, peer: End, cx: &Context) -> Result<Carried, Error> {
+        let near = End::Stream(Stream::boxed(self.stdio.clone()));
+        let until = if self.args.stdio.send_only { Until::Near } else { Until::Far };
+        let Outcome { carried, unanswered } = self.carry(until).join(near, peer, cx).await?;
+        if unanswered > 0 {
+            let messages = if unanswered == 1 { "message" } else { "messages" };
+            self.console.note(&format!(
+                "note: {unanswered} {messages} got no answer in time; --idle-timeout waits longer"
+            ));
+        }
+        Ok(carried)
     }
 
     /// Joins a command to the peer until the command has ended.
@@ -198,7 +208,7 @@ impl Connector<'_> {
         let Running { stream, process } = exec.start(&self.args.url.endpoint(), None)?;
         let carried = self.carry(Until::Far).join(peer, End::Stream(stream), cx).await;
         tell_status(exec, process.end(cx).await, self.console);
-        let Carried { there, back } = carried?;
+        let Carried { there, back } = carried?.carried;
         Ok(Carried { there: back, back: there })
     }
 
