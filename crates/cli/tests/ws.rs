@@ -334,7 +334,7 @@ fn subprotocols_are_agreed_on_or_it_ends() {
     let run = connect(&[&url, "--subprotocol", "tea"], "");
     assert!(run.err.contains("the server answered 400 Bad Request"), "{}", run.err);
     assert!(run.err.contains("none of the subprotocols"), "{}", run.err);
-    assert_eq!(run.code, Some(22));
+    assert_eq!(run.code, Some(9));
 
     let indifferent = saying(close(1000, ""));
     let run = connect(&[&indifferent, "--subprotocol", "tea"], "");
@@ -404,8 +404,12 @@ fn who_is_not_a_websocket_is_named() {
     let url = servers.url("http").replace("http:", "ws:");
     let run = connect(&[&(url.clone() + "status/401")], "");
     assert_eq!(run.code, Some(67), "{}", run.err);
+    for (status, code) in [("403", 9), ("404", 78), ("429", 9), ("503", 9), ("302", 8)] {
+        let run = connect(&[&format!("{url}status/{status}")], "");
+        assert_eq!(run.code, Some(code), "{}", run.err);
+    }
     let run = connect(&[&(url + "html")], "");
-    assert_eq!(run.code, Some(22), "{}", run.err);
+    assert_eq!(run.code, Some(8), "{}", run.err);
     assert!(run.err.contains("hint: this path is served by HTTP"), "{}", run.err);
 }
 
@@ -615,7 +619,7 @@ fn a_probe_upgrades_pings_and_hears_an_echo() {
 
     let run = Portolan::new().run(&["probe", "--json", &(ws + "html")]);
     let report = run.objects().remove(0);
-    assert_eq!((run.code, &report["error"]["phase"]), (Some(22), &"upgrade".into()));
+    assert_eq!((run.code, &report["error"]["phase"]), (Some(8), &"upgrade".into()));
 }
 
 #[test]

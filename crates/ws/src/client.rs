@@ -37,10 +37,10 @@ impl Client {
     /// `Basic` login (RFC 7617).
     ///
     /// # Errors
-    /// Those of [`Dialer::dial_url`]. In the phase [`UPGRADE`]: [`Kind::Login`], [`Kind::Denied`],
-    /// [`Kind::NotFound`] or [`Kind::Status`] with [`Refused`] where the server answers otherwise
-    /// than by switching protocols, [`Kind::Protocol`] where its answer makes no sense,
-    /// [`Kind::Timeout`], [`Kind::Lost`]. [`Kind::Usage`] for what cannot be asked for.
+    /// Those of [`Dialer::dial_url`]. In the phase [`UPGRADE`]: [`Kind::Login`],
+    /// [`Kind::NotFound`] or [`Kind::Denied`] with [`Refused`] where the server refuses,
+    /// [`Kind::Protocol`] where it answers otherwise (with [`Refused`] where that is another
+    /// response), [`Kind::Timeout`], [`Kind::Lost`]. [`Kind::Usage`] for what cannot be asked for.
     pub async fn connect(
         dialer: &Dialer,
         url: &Url,

@@ -61,9 +61,10 @@ impl Refused {
     pub(crate) const fn kind(&self) -> Kind {
         match self.status.as_u16() {
             401 => Kind::Login,
-            403 => Kind::Denied,
             404 | 410 => Kind::NotFound,
-            _ => Kind::Status,
+            400.. => Kind::Denied,
+            // It neither refuses nor does what it was asked for.
+            _ => Kind::Protocol,
         }
     }
 

@@ -41,10 +41,10 @@ async fn what_a_server_says_when_it_refuses_is_shown() {
             "the server answered 403 Forbidden: no!",
         ),
         ("HTTP/1.1 404 X\r\n\r\n\u{1b}[2J", Kind::NotFound, "404 Not Found: [2J"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", Kind::Status, "answered 200 OK"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", Kind::Protocol, "answered 200 OK"),
         ("SSH-2.0-x\r\n", Kind::Protocol, "it is not HTTP"),
         ("", Kind::Lost, "the server closed the connection without an answer"),
-        ("HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 500 X\r\n\r\n", Kind::Status, "answered 500"),
+        ("HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 500 X\r\n\r\n", Kind::Denied, "answered 500"),
     ] {
         let error = refused(answer).await;
         let text = format!("{error:#}");
@@ -54,6 +54,7 @@ async fn what_a_server_says_when_it_refuses_is_shown() {
     }
     let error = refused("HTTP/1.1 302 X\r\nLocation: https://u:p@a/\r\n\r\n").await;
     assert_eq!(error.hint(), Some("the server sends you to https://***@a/"));
+    assert_eq!(error.kind(), Kind::Protocol);
 }
 
 #[tokio::test]
