@@ -1,12 +1,13 @@
 //! `connect`: joins stdin and stdout, or a command, to what a URL opens.
 
 use std::collections::BTreeSet;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
 use portolan::net::pcap::Capture;
 use portolan::net::{Carried, Context, Dialer, Join, Retry, Stream, Until, now, retry};
-use portolan::relay::{Carry, End, Exec, Running};
+use portolan::relay::{Carry, End, Exec, Framing, Running};
 use portolan::units::show_duration;
 use portolan::{Error, Event, Kind, Scheme, Timeouts, ws};
 use serde_json::json;
@@ -18,6 +19,7 @@ use super::stdio::Stdio;
 use super::websocket::Frames;
 use crate::args::applies::Given;
 use crate::args::connect::ConnectArgs;
+use crate::args::stdio::StdioArgs;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::show::millis;
@@ -56,6 +58,9 @@ async fn connect(
     if shows_frames(args, console) {
         stdio = stdio.without_output();
     }
+    if edits_lines(args, console) {
+        stdio = stdio.with_editing(console);
+    }
     let connecting = async {
         let dialer = args.dial.dialer_for(&args.url).await?.with_capture(capture);
         let websocket = args.websocket.config();
@@ -72,6 +77,16 @@ async fn connect(
 /// Whether the log of a WebSocket's frames takes the place of the data.
 fn shows_frames(args: &ConnectArgs, console: &Console) -> bool {
     console.is_json() && matches!(args.url.scheme(), Scheme::Ws | Scheme::Wss)
+}
+
+/// Whether messages are typed as lines of text on a terminal that can show them edited.
+fn edits_lines(args: &ConnectArgs, console: &Console) -> bool {
+    let StdioArgs { hex, recv_only, .. } = args.stdio;
+    let sends_texts = matches!(args.url.scheme(), Scheme::Ws | Scheme::Wss)
+        && args.stdio.framing() == Framing::Lines
+        && !recv_only;
+    let is_log = hex || console.is_json();
+    sends_texts && !is_log && io::stdin().is_terminal() && console.is_screen()
 }
 
 /// What connects, once or again and again.

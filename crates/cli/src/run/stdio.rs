@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use portolan::{Direction, Error, Kind};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, Stdin, Stdout};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
+use super::editor::{Above, Editor};
 use crate::args::stdio::StdioArgs;
 use crate::console::Console;
 use crate::sanitize::Sanitizer;
@@ -43,7 +44,7 @@ impl Stdio {
             _ => Form::Raw,
         };
         let input = Input {
-            stdin: tokio::io::stdin(),
+            stdin: Box::new(tokio::io::stdin()),
             is_read: !args.recv_only,
             ahead: Vec::new(),
             crlf: args.crlf.then(CrLf::default),
@@ -51,7 +52,7 @@ impl Stdio {
             has_ended: false,
         };
         let output = Output {
-            stdout: tokio::io::stdout(),
+            stdout: Box::new(tokio::io::stdout()),
             form,
             shows_received: !args.send_only,
             waiting: Vec::new(),
@@ -63,6 +64,13 @@ impl Stdio {
     /// The same where somebody else shows what passes.
     pub(super) fn without_output(self) -> Self {
         self.state().output.form = Form::Nothing;
+        self
+    }
+
+    /// The same where lines are typed on a terminal: they are edited below what is shown.
+    pub(super) fn with_editing(self, console: &Console) -> Self {
+        self.state().input.stdin = Box::new(Editor::new(console));
+        self.state().output.stdout = Box::new(Above(*console));
         self
     }
 
@@ -175,7 +183,7 @@ impl State {
 }
 
 struct Input {
-    stdin: Stdin,
+    stdin: Box<dyn AsyncRead + Send + Unpin>,
     is_read: bool,
     /// What was read while nobody was there to hear it.
     ahead: Vec<u8>,
@@ -267,7 +275,7 @@ impl CrLf {
 }
 
 struct Output {
-    stdout: Stdout,
+    stdout: Box<dyn AsyncWrite + Send + Unpin>,
     form: Form,
     shows_received: bool,
     /// What is shown and not yet written.
