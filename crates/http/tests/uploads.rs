@@ -7,7 +7,9 @@ mod support;
 #[expect(dead_code, reason = "these tests need nothing outside")]
 mod served;
 
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -88,6 +90,32 @@ async fn what_is_there_stays_unless_it_may_be_replaced() {
     assert_eq!(put(&served, "/d", &[], "second").await.status, 409);
     assert_eq!(post(&served, "/", &[], &file("d", "second")).await.status, 409);
     assert_eq!(served.names(), ["a", "d"]);
+}
+
+#[tokio::test]
+async fn what_replaces_a_private_file_is_private() {
+    let served = Served::new(&[("a", "first"), ("b", "first")], overwrites).await;
+    let mode = |name: &str| {
+        let metadata = fs::metadata(served.root().join(name)).unwrap();
+        metadata.permissions().mode() & 0o7777
+    };
+    for (name, private) in [("a", 0o600), ("b", 0o640)] {
+        let path = served.root().join(name);
+        fs::set_permissions(&path, Permissions::from_mode(private)).unwrap();
+        let path = format!("/{name}");
+        assert_eq!(put(&served, &path, &[], "second").await.status, 204);
+        assert_eq!(mode(name), private, "{name}");
+        assert_eq!(post(&served, "/", &[], &file(name, "third")).await.status, 201);
+        assert_eq!((mode(name), served.read(name).as_deref()), (private, Some("third")));
+    }
+    // Nor can it be read while it comes.
+    let mut stream = client_stream(&served).await;
+    let head = b"PUT /a HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nahoy";
+    stream.write_all(head).await.unwrap();
+    while served.names().len() < 3 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(mode(&served.names()[0]), 0o600);
 }
 
 #[tokio::test]

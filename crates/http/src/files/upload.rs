@@ -90,9 +90,9 @@ impl Upload {
         if current.is_some() && !self.overwrites {
             return Err(Errno::EXIST.into());
         }
-        let mut partial = Partial::create(directory).await?;
+        let mut partial = Partial::create(directory, name).await?;
         partial.fill(body.into_data_stream(), &mut self.max.clone()).await?;
-        partial.keep(name, self.overwrites).await?;
+        partial.keep(self.overwrites).await?;
         let is_new = current.is_none();
         Ok(if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT }.into_response())
     }
@@ -115,9 +115,9 @@ impl Upload {
                 return Err(too_large());
             }
             let directory = open_directory(&settings.root, path.path()).await?;
-            let mut partial = Partial::create(directory).await?;
+            let mut partial = Partial::create(directory, OsStr::new(&name)).await?;
             let size = partial.fill(content, &mut room).await?;
-            partial.keep(OsStr::new(&name), self.overwrites).await?;
+            partial.keep(self.overwrites).await?;
             let href = reference(OsStr::new(&name), false);
             saved.push(json!({ "name": name, "href": href, "size": size }));
         }
