@@ -9,7 +9,7 @@ mod served;
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -90,6 +90,24 @@ async fn what_is_there_stays_unless_it_may_be_replaced() {
     assert_eq!(put(&served, "/d", &[], "second").await.status, 409);
     assert_eq!(post(&served, "/", &[], &file("d", "second")).await.status, 409);
     assert_eq!(served.names(), ["a", "d"]);
+}
+
+#[tokio::test]
+async fn symlinks_are_not_replaced() {
+    for follows in [false, true] {
+        let set = |files| overwrites(files).with_follow_symlinks(follows);
+        let served = Served::new(&[("a", "first")], set).await;
+        symlink("a", served.root().join("link")).unwrap();
+        symlink("missing", served.root().join("dangling")).unwrap();
+        for name in ["link", "dangling"] {
+            let path = format!("/{name}");
+            assert_eq!(put(&served, &path, &[], "second").await.status, 409, "{path}");
+            assert_eq!(post(&served, "/", &[], &file(name, "second")).await.status, 409, "{path}");
+            assert!(served.root().join(name).is_symlink());
+        }
+        assert_eq!(served.read("a").as_deref(), Some("first"));
+        assert_eq!(served.names(), ["a", "dangling", "link"]);
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use http::StatusCode;
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, RenameFlags, Stat, Uid, fchmod, fchown};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Uid, fchmod, fchown};
 use rustix::fs::{fsync, linkat, openat, renameat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
 use tokio::fs;
@@ -53,7 +53,7 @@ impl Partial {
         let created = on_disk(move || {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
             // What is to replace a private file is private from its first byte on.
-            let mode = if stat(&directory, &name)?.is_some() { 0o600 } else { 0o666 };
+            let mode = if standing(&directory, &name)?.is_some() { 0o600 } else { 0o666 };
             let file = openat(&directory, &temporary, flags, Mode::from_raw_mode(mode))?;
             let place = Place { directory, temporary, name };
             Ok((Arc::new(place), File::from(file)))
@@ -80,7 +80,8 @@ impl Partial {
         self.writer.flush().await?;
         let (place, file) = (self.place.clone(), self.writer.into_inner().into_std().await);
         on_disk(move || {
-            if let Some(replaced) = stat(&place.directory, &place.name)?.filter(|_| overwrites) {
+            let replaced = standing(&place.directory, &place.name)?;
+            if let Some(replaced) = replaced.filter(|_| overwrites) {
                 take_access(&file, &replaced)?;
             }
             fsync(&file)?;
@@ -112,12 +113,16 @@ where
     Ok(written)
 }
 
-/// What stands under this name, be it a symlink.
-fn stat(directory: &OwnedFd, name: &OsStr) -> Result<Option<Stat>, Errno> {
+/// The file of this name, if there is one. What is no file, such as a symlink, is not replaced.
+pub(super) fn standing(directory: &OwnedFd, name: &OsStr) -> Result<Option<Stat>, Refusal> {
     match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(Some(stat)),
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_file() => Ok(Some(stat)),
+        Ok(_) => {
+            let why = "what has this name is no file, and stays";
+            Err(Refusal::new(StatusCode::CONFLICT, why))
+        }
         Err(Errno::NOENT) => Ok(None),
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -12,14 +12,13 @@ use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http_body_util::Limited;
 use rustix::fd::OwnedFd;
-use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 use serde_json::json;
 
 use super::conditions::Verdict;
 use super::form::Form;
 use super::negotiation::accepts_pages;
-use super::partial::{Partial, too_large};
+use super::partial::{Partial, standing, too_large};
 use super::path::reference;
 use super::refusal::Refusal;
 use super::representation::Encoding;
@@ -56,7 +55,8 @@ impl Upload {
         self
     }
 
-    /// Whether a file that is there is replaced. If not: 409.
+    /// Whether a file that is there is replaced. If not: 409. What is no file, such as a symlink,
+    /// never is.
     ///
     /// # Defaults
     /// No.
@@ -81,7 +81,7 @@ impl Upload {
         }
         let path = self.admit(settings, head, 0)?;
         let name = file_name(&path)?;
-        let (directory, current) = inspect(&settings.root, &path).await?;
+        let (directory, current) = inspect(&settings.root, &path, name).await?;
         let validators = current.map(|facts| Encoding::Identity.validators(facts));
         if Verdict::of(&head.method, &head.headers, validators.as_ref()) != Verdict::Proceed {
             let why = "there is another version of the file than the one that is meant";
@@ -163,15 +163,16 @@ fn file_name(path: &RequestPath) -> Result<&OsStr, Refusal> {
         .ok_or_else(|| bad_request("no file is given this name"))
 }
 
-/// The directory for a file, and what stands there already.
-async fn inspect(root: &Root, path: &RequestPath) -> Result<(OwnedFd, Option<Facts>), Refusal> {
-    let (root, path) = (root.clone(), path.path().to_owned());
+/// The directory for a file, and what stands there under its name already.
+async fn inspect(
+    root: &Root,
+    path: &RequestPath,
+    name: &OsStr,
+) -> Result<(OwnedFd, Option<Facts>), Refusal> {
+    let (root, path, name) = (root.clone(), path.path().to_owned(), name.to_owned());
     on_disk(move || {
         let directory = root.open_directory(path.parent().unwrap_or(Path::new("")))?;
-        let current = root.stat(&path).ok();
-        if current.is_some_and(|stat| !is_file(&stat)) {
-            return Err(Errno::ISDIR.into());
-        }
+        let current = standing(&directory, &name)?;
         Ok((directory, current.as_ref().map(Facts::from)))
     })
     .await
@@ -180,10 +181,6 @@ async fn inspect(root: &Root, path: &RequestPath) -> Result<(OwnedFd, Option<Fac
 async fn open_directory(root: &Root, path: &Path) -> Result<OwnedFd, Refusal> {
     let (root, path) = (root.clone(), path.to_owned());
     on_disk(move || Ok(root.open_directory(&path)?)).await
-}
-
-fn is_file(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
 
 fn bad_request(why: &str) -> Refusal {
