@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -19,12 +19,16 @@ use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
 
 use super::on_disk;
 use super::refusal::Refusal;
+use super::root::Facts;
 use crate::multipart::unguessable;
 
 /// How much is written at once.
 const PIECE: usize = 256 * 1024;
 /// With what temporary names begin.
 const PREFIX: &str = ".portolan-";
+
+/// Held by who is about to give a file its name.
+static NAMING: Mutex<()> = Mutex::new(());
 
 /// Whether this is the temporary name of a file that is being written, or was when the server was
 /// killed. Such files are neither served nor listed.
@@ -74,18 +78,20 @@ impl Partial {
         fill(&mut self.writer, pieces, room).await
     }
 
-    /// Brings it to the disk and gives it its name. Where there is such a file, it is replaced, and
-    /// may be read and written by whom that one was; or else this is an error.
-    pub(super) async fn keep(mut self, overwrites: bool) -> Result<(), Refusal> {
+    /// Brings it to the disk and gives it its name, if `judge` allows it in view of the file that
+    /// has this name now, if any. That one is replaced, and who may read and write it may go on to.
+    /// Whether there was none.
+    pub(super) async fn keep(
+        mut self,
+        judge: impl FnOnce(Option<Facts>) -> Result<(), Refusal> + Send + 'static,
+    ) -> Result<bool, Refusal> {
         self.writer.flush().await?;
+        self.writer.get_ref().sync_all().await?;
         let (place, file) = (self.place.clone(), self.writer.into_inner().into_std().await);
         on_disk(move || {
-            let replaced = standing(&place.directory, &place.name)?;
-            if let Some(replaced) = replaced.filter(|_| overwrites) {
-                take_access(&file, &replaced)?;
-            }
-            fsync(&file)?;
-            Ok(place.rename(overwrites)?)
+            let is_new = place.settle(&file, judge)?;
+            fsync(&place.directory)?;
+            Ok(is_new)
         })
         .await
     }
@@ -143,21 +149,36 @@ pub(super) fn too_large() -> Refusal {
 }
 
 impl Place {
-    fn rename(&self, overwrites: bool) -> Result<(), Errno> {
-        let Self { directory, temporary: old, name } = self;
-        if overwrites {
-            renameat(directory, old, directory, name)?;
-        } else {
-            match renameat_with(directory, old, directory, name, RenameFlags::NOREPLACE) {
-                // Not every file system has this. A link replaces nothing either, and the old name
-                // goes as always.
-                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                    linkat(directory, old, directory, name, AtFlags::empty())?;
-                }
-                renamed => renamed?,
+    /// Gives the file its name. Nothing else here comes between the judgement and that.
+    fn settle(
+        &self,
+        file: &File,
+        judge: impl FnOnce(Option<Facts>) -> Result<(), Refusal>,
+    ) -> Result<bool, Refusal> {
+        let _turn = NAMING.lock().unwrap_or_else(PoisonError::into_inner);
+        let replaced = standing(&self.directory, &self.name)?;
+        judge(replaced.as_ref().map(Facts::from))?;
+        match &replaced {
+            Some(replaced) => {
+                take_access(file, replaced)?;
+                renameat(&self.directory, &self.temporary, &self.directory, &self.name)?;
             }
+            None => self.rename_new()?,
         }
-        fsync(directory)
+        Ok(replaced.is_none())
+    }
+
+    /// Gives it a name that nothing has, even if another program is at it.
+    fn rename_new(&self) -> Result<(), Errno> {
+        let Self { directory, temporary, name } = self;
+        match renameat_with(directory, temporary, directory, name, RenameFlags::NOREPLACE) {
+            // Not every file system has this. A link replaces nothing either, and the old name goes
+            // as always.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                linkat(directory, temporary, directory, name, AtFlags::empty())
+            }
+            renamed => renamed,
+        }
     }
 }
 

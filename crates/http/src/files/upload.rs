@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
@@ -72,7 +73,7 @@ impl Upload {
     pub(super) async fn put(
         &self,
         settings: &Settings,
-        head: &Parts,
+        head: &Arc<Parts>,
         body: Body,
     ) -> Result<Response, Refusal> {
         if head.headers.contains_key(header::CONTENT_RANGE) {
@@ -82,18 +83,12 @@ impl Upload {
         let path = self.admit(settings, head, 0)?;
         let name = file_name(&path)?;
         let (directory, current) = inspect(&settings.root, &path, name).await?;
-        let validators = current.map(|facts| Encoding::Identity.validators(facts));
-        if Verdict::of(&head.method, &head.headers, validators.as_ref()) != Verdict::Proceed {
-            let why = "there is another version of the file than the one that is meant";
-            return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, why));
-        }
-        if current.is_some() && !self.overwrites {
-            return Err(Errno::EXIST.into());
-        }
+        self.judge(head, current)?;
         let mut partial = Partial::create(directory, name).await?;
         partial.fill(body.into_data_stream(), &mut self.max.clone()).await?;
-        partial.keep(self.overwrites).await?;
-        let is_new = current.is_none();
+        // What stands there may be another by now.
+        let (upload, head) = (self.clone(), head.clone());
+        let is_new = partial.keep(move |current| upload.judge(&head, current)).await?;
         Ok(if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT }.into_response())
     }
 
@@ -117,7 +112,8 @@ impl Upload {
             let directory = open_directory(&settings.root, path.path()).await?;
             let mut partial = Partial::create(directory, OsStr::new(&name)).await?;
             let size = partial.fill(content, &mut room).await?;
-            partial.keep(self.overwrites).await?;
+            let upload = self.clone();
+            partial.keep(move |current| upload.judge_replacing(current)).await?;
             let href = reference(OsStr::new(&name), false);
             saved.push(json!({ "name": name, "href": href, "size": size }));
         }
@@ -128,6 +124,20 @@ impl Upload {
             return Ok(back_to(&path));
         }
         Ok((StatusCode::CREATED, Json(json!({ "files": saved }))).into_response())
+    }
+
+    /// Whether a PUT may go on in view of what stands there.
+    fn judge(&self, head: &Parts, current: Option<Facts>) -> Result<(), Refusal> {
+        let validators = current.map(|facts| Encoding::Identity.validators(facts));
+        if Verdict::of(&head.method, &head.headers, validators.as_ref()) != Verdict::Proceed {
+            let why = "there is another version of the file than the one that is meant";
+            return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, why));
+        }
+        self.judge_replacing(current)
+    }
+
+    fn judge_replacing(&self, current: Option<Facts>) -> Result<(), Refusal> {
+        if current.is_some() && !self.overwrites { Err(Errno::EXIST.into()) } else { Ok(()) }
     }
 
     /// What is asked before anything is read: whether it may be written there, and is not too
