@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use jiff::Timestamp;
-use portolan::{Answered, Host, redact};
+use portolan::{Answered, Host, redact, redact_reference};
 use serde_json::{Value, json};
 
 use super::millis;
@@ -25,7 +25,7 @@ pub fn text(answered: &Answered, now: Timestamp) -> String {
     };
     let field = |value: &Option<String>| value.as_deref().map_or("-".to_owned(), escaped);
     let time = now.strftime("%d/%b/%Y:%H:%M:%S +0000");
-    let (referer, agent) = (field(referer), field(agent));
+    let (referer, agent) = (field(&referer.as_deref().map(redact_reference)), field(agent));
     format!("{peer} - - [{time}] \"{request}\" {status} {bytes} \"{referer}\" \"{agent}\"")
 }
 
@@ -40,7 +40,7 @@ pub fn json(answered: &Answered) -> Value {
         "status": answered.status,
         "bytes": answered.bytes,
         "ms": millis(answered.elapsed),
-        "referer": answered.referer,
+        "referer": answered.referer.as_deref().map(redact_reference),
         "agent": answered.agent,
     })
 }
@@ -95,6 +95,15 @@ mod tests {
         assert!(line.ends_with(r#" "a\x22 200 0\x0A\x1B[31m\xC3\xA9\x5C""#), "{line}");
         let nothing = Answered { target: String::new(), ..answered("192.0.2.1:1") };
         assert!(text(&nothing, Timestamp::UNIX_EPOCH).contains("] \"-\" 200 "));
+    }
+
+    #[test]
+    fn secrets_are_not_logged() {
+        let referer = Some("http://ann:secret@intra/?to=a@b".to_owned());
+        let asked = Answered { referer, ..answered("192.0.2.1:1") };
+        let line = text(&asked, Timestamp::UNIX_EPOCH);
+        assert!(line.contains(r#" "http://***@intra/?to=a@b" "#), "{line}");
+        assert_eq!(json(&asked)["referer"], "http://***@intra/?to=a@b");
     }
 
     #[test]
