@@ -1,9 +1,10 @@
 //! A request that a server has answered, as a line of its access log.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use jiff::Timestamp;
-use portolan::{Answered, Host, redact, redact_reference};
+use portolan::{Answered, Host, redact_reference};
 use serde_json::{Value, json};
 
 use super::millis;
@@ -21,7 +22,7 @@ pub fn text(answered: &Answered, now: Timestamp) -> String {
     };
     let request = match target.as_str() {
         "" => "-".to_owned(),
-        target => escaped(&format!("{method} {} HTTP/{version}", redact(target))),
+        target => escaped(&format!("{method} {} HTTP/{version}", shown(target))),
     };
     let field = |value: &Option<String>| value.as_deref().map_or("-".to_owned(), escaped);
     let time = now.strftime("%d/%b/%Y:%H:%M:%S +0000");
@@ -35,7 +36,7 @@ pub fn json(answered: &Answered) -> Value {
     json!({
         "peer": answered.peer.to_string(),
         "method": answered.method,
-        "target": redact(&answered.target),
+        "target": shown(&answered.target),
         "version": answered.version,
         "status": answered.status,
         "bytes": answered.bytes,
@@ -43,6 +44,11 @@ pub fn json(answered: &Answered) -> Value {
         "referer": answered.referer.as_deref().map(redact_reference),
         "agent": answered.agent,
     })
+}
+
+/// The target of a request. One that is a path has no login, however it begins.
+fn shown(target: &str) -> Cow<'_, str> {
+    if target.starts_with('/') { target.into() } else { redact_reference(target).into() }
 }
 
 /// The text between quotes: what is not printable ASCII, and what would end the quotes, is
@@ -104,6 +110,20 @@ mod tests {
         let line = text(&asked, Timestamp::UNIX_EPOCH);
         assert!(line.contains(r#" "http://***@intra/?to=a@b" "#), "{line}");
         assert_eq!(json(&asked)["referer"], "http://***@intra/?to=a@b");
+    }
+
+    #[test]
+    fn targets_are_logged_but_for_their_login() {
+        for (target, shown) in [
+            ("/report?at=12:30&mail=ann@example.com", "/report?at=12:30&mail=ann@example.com"),
+            ("//a:b@c", "//a:b@c"),
+            ("http://ann:secret@intra/?to=a@b", "http://***@intra/?to=a@b"),
+        ] {
+            let asked = Answered { target: target.to_owned(), ..answered("192.0.2.1:1") };
+            let line = text(&asked, Timestamp::UNIX_EPOCH);
+            assert!(line.contains(&format!("\"GET {shown} HTTP/1.1\"")), "{line}");
+            assert_eq!(json(&asked)["target"], shown);
+        }
     }
 
     #[test]
