@@ -33,11 +33,12 @@ pub fn text(answered: &Answered, now: Timestamp) -> String {
 /// The body of a `request` line.
 #[must_use]
 pub fn json(answered: &Answered) -> Value {
+    let known = |text: Cow<'_, str>| Some(text.into_owned()).filter(|text| !text.is_empty());
     json!({
         "peer": answered.peer.to_string(),
-        "method": answered.method,
-        "target": shown(&answered.target),
-        "version": answered.version,
+        "method": known(answered.method.as_str().into()),
+        "target": known(shown(&answered.target)),
+        "version": known(answered.version.into()),
         "status": answered.status,
         "bytes": answered.bytes,
         "ms": millis(answered.elapsed),
@@ -101,6 +102,17 @@ mod tests {
         assert!(line.ends_with(r#" "a\x22 200 0\x0A\x1B[31m\xC3\xA9\x5C""#), "{line}");
         let nothing = Answered { target: String::new(), ..answered("192.0.2.1:1") };
         assert!(text(&nothing, Timestamp::UNIX_EPOCH).contains("] \"-\" 200 "));
+    }
+
+    #[test]
+    fn what_is_not_known_is_null() {
+        let method = String::new();
+        let nothing =
+            Answered { method, target: String::new(), version: "", ..answered("192.0.2.1:1") };
+        let body = json(&nothing);
+        for key in ["method", "target", "version", "referer"] {
+            assert_eq!(body[key], Value::Null, "{key}");
+        }
     }
 
     #[test]

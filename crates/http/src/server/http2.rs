@@ -17,7 +17,7 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use portolan_core::{Error, Kind};
-use portolan_net::{Context, Stream};
+use portolan_net::Stream;
 
 use super::Visit;
 use super::corked::Corked;
@@ -86,7 +86,7 @@ async fn answer(visit: &Visit, request: Request<Incoming>) -> Response {
     };
     match entry {
         None => response,
-        Some(entry) => logged(response, entry, visit.cx.clone()),
+        Some(entry) => logged(response, entry),
     }
 }
 
@@ -111,7 +111,7 @@ async fn respond(visit: &Visit, request: Request<Incoming>, ticket: Option<Ticke
     Response::from_parts(head, body)
 }
 
-fn logged(response: Response, entry: Entry, cx: Context) -> Response {
+fn logged(response: Response, entry: Entry) -> Response {
     let status = response.status();
-    response.map(|body| Body::new(Logged { body, entry: Some(entry), status, sent: 0, cx }))
+    response.map(|body| Body::new(Logged { body, entry: Some(entry), status, sent: 0 }))
 }
