@@ -71,9 +71,10 @@ pub struct Answered {
     pub peer: Endpoint,
     /// The method; nothing where the request could not be read.
     pub method: String,
-    /// The target as it was sent; nothing where the request could not be read.
+    /// The target as it was sent, over HTTP/2 path and query; nothing where the request could not be
+    /// read.
     pub target: String,
-    /// The version of HTTP, such as `1.1`; nothing where the request could not be read.
+    /// The version of HTTP, such as `1.1` or `2.0`; nothing where the request could not be read.
     pub version: &'static str,
     /// The status of the answer; 499 where the client was gone before there was one, as nginx has
     /// it.

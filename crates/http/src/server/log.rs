@@ -29,7 +29,7 @@ impl Entry {
         let text = |name| request.headers().get(name).map(|value| text(value.as_bytes()));
         let answered = Answered {
             method: request.method().to_string(),
-            target: request.uri().to_string(),
+            target: target(request),
             version: name(request.version()),
             referer: text(header::REFERER),
             agent: text(header::USER_AGENT),
@@ -84,11 +84,19 @@ impl Drop for Entry {
     }
 }
 
+/// The target as HTTP/1 has it, without the scheme and the authority that HTTP/2 sends beside it.
+fn target<B>(request: &Request<B>) -> String {
+    match request.uri().path_and_query() {
+        Some(target) if request.version() == Version::HTTP_2 => target.to_string(),
+        _ => request.uri().to_string(),
+    }
+}
+
 const fn name(version: Version) -> &'static str {
     match version {
         Version::HTTP_10 => "1.0",
         Version::HTTP_11 => "1.1",
-        _ => "2",
+        _ => "2.0",
     }
 }
 
