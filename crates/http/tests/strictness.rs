@@ -30,6 +30,11 @@ const CASES: &[(&str, &[u16])] = &[
     ("GET a HTTP/1.1\r\nHost: a\r\n\r\n", &[400]),
     ("GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n", &[400]),
     ("GET / http/1.1\r\nHost: a\r\n\r\n", &[400]),
+    ("GET / HTTP/1.2\r\nHost: a\r\n\r\n", &[200]),
+    ("GET / HTTP/1.9\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", &[200, 200]),
+    ("GET / HTTP/1.2\r\n\r\n", &[400]),
+    ("GET / HTTP/1.10\r\nHost: a\r\n\r\n", &[400]),
+    ("GET / HTTP/0.9\r\nHost: a\r\n\r\n", &[505]),
     ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", &[505]),
     ("GET / HTTP/3.0\r\nHost: a\r\n\r\n", &[505]),
     // The ends of lines.

@@ -20,7 +20,7 @@ use super::turn::{After, Begun, Broken, answer};
 use super::upgrade::Then;
 use super::{Visit, buffers, http2};
 use crate::file_slice::FileSlice;
-use crate::wire::{BadRequest, Fields, Head, Scan};
+use crate::wire::{BadRequest, Fields, Head, Scan, settle_version};
 
 /// How long a peer that is sent away is listened to: a connection that is closed with bytes unread
 /// is reset, and the peer would not learn why (RFC 9112 section 9.6).
@@ -211,6 +211,7 @@ impl<'a> Exchange<'a> {
         let limits = &self.visit.server.limits;
         let Buffered { stream, input, output, .. } = &mut self.io;
         let Some(end) = self.scan.end(input, limits)? else { return Ok(Begin::Part) };
+        settle_version(&mut input[..end]);
         let mut fields = Fields::new();
         let head = Head::parse(&input[..end], &mut fields, limits)?;
         self.scan = Scan::default();

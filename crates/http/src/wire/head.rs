@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 
 use super::fields::{Field, Fields, list};
 use super::refusal::BadRequest;
@@ -47,6 +47,14 @@ impl Scan {
             return Err(BadRequest::TargetTooLong);
         }
         if self.seen >= limits.head { Err(BadRequest::HeadTooLarge) } else { Ok(None) }
+    }
+}
+
+/// Has a head of a later minor version be read as one of 1.1, as RFC 9110 section 2.5 wants.
+pub(crate) fn settle_version(head: &mut [u8]) {
+    let line = memchr(b'\r', head).unwrap_or_default();
+    if let [.., b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'2'..=b'9'] = &mut head[..line] {
+        *minor = b'1';
     }
 }
 
