@@ -10,6 +10,8 @@ use crate::Limits;
 
 /// What a request line has besides its target, generously.
 const REQUEST_LINE: usize = 64;
+/// No file is longer, and others read lengths beyond as negative.
+pub(super) const LENGTH_MAX: u64 = i64::MAX as u64;
 
 /// The end of a head that comes in pieces, without looking at any byte twice.
 #[derive(Clone, Debug, Default)]
@@ -275,7 +277,8 @@ fn number(value: &[u8]) -> Result<u64, BadRequest> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(BadRequest::Length);
     }
-    str::from_utf8(value).ok().and_then(|digits| digits.parse().ok()).ok_or(BadRequest::Length)
+    let number = str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
+    number.filter(|length| *length <= LENGTH_MAX).ok_or(BadRequest::Length)
 }
 
 /// What a host and a port are made of (RFC 3986 section 3.2).
