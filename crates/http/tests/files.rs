@@ -358,6 +358,17 @@ async fn an_application_gets_its_page_for_its_routes() {
         let got = served.get(path, &[(ACCEPT, accept)]).await;
         assert_eq!((got.status.as_u16(), got.text()), (status, body), "{path}");
     }
+    // Caches are told where another client gets something else.
+    for (path, is_by_accept) in [("/user/a.b", true), ("/missing.js", true), ("/route/7", false)] {
+        let page = served.get(path, &[(ACCEPT, BROWSER)]).await;
+        let tag = page.field(ETAG).to_owned();
+        let same = served.get(path, &[(ACCEPT, BROWSER), (IF_NONE_MATCH, &tag)]).await;
+        assert_eq!((page.status.as_u16(), same.status.as_u16()), (200, 304), "{path}");
+        for got in [page, same] {
+            let mut vary = got.headers.get_all(VARY).iter();
+            assert_eq!(vary.any(|value| value == "accept"), is_by_accept, "{path}");
+        }
+    }
 }
 
 #[tokio::test]
