@@ -313,6 +313,43 @@ fn flags_that_cannot_apply_are_refused() {
 }
 
 #[test]
+fn pages_of_other_sites_reach_no_server() {
+    let status = |url: &str, host: &str, origin: &str| {
+        let at = url.trim_start_matches("ws://").trim_end_matches('/');
+        let mut stream = TcpStream::connect(at).unwrap();
+        let host = if host.is_empty() { at } else { host };
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let head = read_head(&mut stream).unwrap();
+        (head[9..12].parse::<u16>().unwrap(), at.to_owned())
+    };
+    for verb in [
+        &["listen", "ws:0", "--exec", "cat"][..],
+        &["listen", "ws:0", "--echo"],
+        &["serve", "ws", "--broadcast", "--listen", ":0"],
+        &["relay", "ws:0", "tcp://127.0.0.1:9"],
+    ] {
+        let (_server, url) = serve(verb);
+        let (refused, at) = status(&url, "", "https://evil.example");
+        assert_eq!(refused, 403, "{verb:?}");
+        // A name that its owner lets lead here.
+        assert_eq!(status(&url, "evil.example", "http://evil.example").0, 403, "{verb:?}");
+        assert_eq!(status(&url, "", &format!("http://{at}")).0, 101, "{verb:?}");
+        let (_server, url) = serve(&[verb, &["--origin", "https://evil.example"]].concat());
+        assert_eq!(status(&url, "", "https://evil.example").0, 101, "{verb:?}");
+        assert_eq!(status(&url, "", "https://other.example").0, 403, "{verb:?}");
+    }
+    let (_server, url) = serve(&["listen", "ws:0", "--echo", "--origin", "*"]);
+    assert_eq!(status(&url, "evil.example", "null").0, 101);
+    support::run(&["relay", "tcp:0", "ws://127.0.0.1:9", "--origin", "*"])
+        .refused(&["--origin", "does not apply"]);
+}
+
+#[test]
 fn who_is_not_a_websocket_is_named() {
     let servers = Servers::only(&["http"]);
     let url = servers.url("http").replace("http:", "ws:");

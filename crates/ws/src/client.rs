@@ -16,7 +16,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 pub use self::reconnecting::Reconnecting;
 use crate::error::{Refused, WsError};
 use crate::wire::Role;
-use crate::wire::handshake::{self, Agreed, HeadError};
+use crate::wire::handshake::{self, Agreed};
+use crate::wire::head::{self, HeadError, Scan};
 use crate::{Config, Info, WebSocket};
 
 /// From the request to the response that switches protocols.
@@ -99,7 +100,7 @@ impl Cause {
         let (kind, hint) = match &self {
             Self::Io(_) => (Kind::Lost, None),
             Self::Ws(WsError::Refused(refused)) => (refused.kind(), refused.hint()),
-            Self::Ws(WsError::Head(HeadError::Malformed)) => {
+            Self::Ws(WsError::Head(HeadError::Malformed | HeadError::Version)) => {
                 (Kind::Protocol, Some("another service uses this port: check the port".to_owned()))
             }
             Self::Ws(WsError::NoAnswer) => (Kind::Lost, None),
@@ -150,7 +151,7 @@ async fn open(
     config: &Config,
     cx: &Context,
 ) -> Result<(Response<()>, Vec<u8>, Agreed), Cause> {
-    let head = handshake::write_request(request);
+    let head = head::write_request(request);
     stream.write_all(&head).await.map_err(Cause::Io)?;
     stream.flush().await.map_err(Cause::Io)?;
     let (response, rest) = read_head(stream).await?;
@@ -174,21 +175,22 @@ async fn open(
 /// Reads the head of the final response; gives what came behind it, too.
 async fn read_head(stream: &mut Stream) -> Result<(Response<()>, Vec<u8>), Cause> {
     let mut bytes = Vec::with_capacity(1024);
+    let mut scan = Scan::new(Role::Client);
     loop {
-        match handshake::parse_response(&bytes)? {
-            // Interim responses (RFC 9110 section 15.2) say nothing about the upgrade.
-            Some((response, length))
-                if response.status().is_informational()
-                    && response.status() != StatusCode::SWITCHING_PROTOCOLS =>
-            {
-                bytes.drain(..length);
-            }
-            Some((response, length)) => return Ok((response, bytes.split_off(length))),
-            None if stream.read_buf(&mut bytes).await.map_err(Cause::Io)? == 0 => {
+        if scan.end(&bytes)?.is_none() {
+            if stream.read_buf(&mut bytes).await.map_err(Cause::Io)? == 0 {
                 return Err(WsError::NoAnswer.into());
             }
-            None => {}
+            continue;
         }
+        let Some((response, length)) = head::parse_response(&bytes)? else { continue };
+        let status = response.status();
+        let rest = bytes.split_off(length);
+        // Interim responses (RFC 9110 section 15.2) say nothing about the upgrade.
+        if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok((response, rest));
+        }
+        (bytes, scan) = (rest, Scan::new(Role::Client));
     }
 }
 

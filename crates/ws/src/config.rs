@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use crate::wire::{Deflate, Limits};
+use crate::wire::{Deflate, Limits, Origins};
 
 /// How a client connects, or a server lets connect, and how messages are carried then.
 ///
 /// # Defaults
-/// Messages and frames of up to 16 MiB; no compression; no subprotocols; no pings; 10 s for the
-/// opening handshake, 20 s for a pong, 5 s for the closing handshake, 30 s for the peer to read what
-/// is sent; pages of every origin.
+/// Messages and frames of up to 16 MiB, and 2 min for each to come; no compression; no subprotocols;
+/// a ping after 20 s, and 20 s for a pong; 10 s for the opening handshake, 5 s for the closing
+/// handshake, 30 s for the peer to read what is sent; pages of the server's own origin.
 ///
 /// ```
 /// use portolan_ws::{Config, Deflate};
@@ -19,7 +19,7 @@ use crate::wire::{Deflate, Limits};
 ///
 /// let config = Config {
 ///     deflate: Some(Deflate::default()),
-///     ping: Some(Duration::from_secs(20)),
+///     ping: Some(Duration::from_secs(5)),
 ///     ..Config::default()
 /// };
 /// assert_eq!(config.limits.max_message, 16 << 20);
@@ -37,15 +37,16 @@ pub struct Config {
     /// What else the request, or the response that accepts, says. What the handshake says itself is
     /// an error in a client, and left out by a server.
     pub headers: HeaderMap,
-    /// The origins of which pages may connect to a server, as `https://host[:port]`; all where this
-    /// is `None`. Clients that are no browsers name no origin, and may connect.
-    pub origins: Option<Vec<String>>,
+    /// Whose pages may connect to a server.
+    pub origins: Origins,
     /// The longest that the opening handshake may take.
     pub handshake: Duration,
-    /// After how long a silence the peer is pinged.
+    /// After how long a silence, which may have lasted up to twice as long, the peer is pinged.
     pub ping: Option<Duration>,
-    /// How long a pong may take: then the peer is taken for dead.
+    /// How long the peer may stay silent then: it is taken for dead.
     pub pong: Duration,
+    /// How long a message may take to come, from its beginning to its end.
+    pub message: Option<Duration>,
     /// How long the closing handshake may take.
     pub close: Duration,
     /// How long the peer may read nothing of what is sent.
@@ -59,10 +60,11 @@ impl Default for Config {
             deflate: None,
             subprotocols: Vec::new(),
             headers: HeaderMap::new(),
-            origins: None,
+            origins: Origins::default(),
             handshake: Duration::from_secs(10),
-            ping: None,
+            ping: Some(Duration::from_secs(20)),
             pong: Duration::from_secs(20),
+            message: Some(Duration::from_secs(120)),
             close: Duration::from_secs(5),
             stall: Some(Duration::from_secs(30)),
         }

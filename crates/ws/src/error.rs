@@ -5,7 +5,8 @@ use std::io;
 
 use portolan_core::{Error, Kind};
 
-use crate::wire::handshake::{HeadError, Mismatch, Refusal};
+use crate::wire::handshake::{Mismatch, Refusal};
+use crate::wire::head::HeadError;
 use crate::wire::{Close, Violation, printable};
 
 /// A fact about a connection that failed: the source of its [`Error`].

@@ -27,4 +27,4 @@ pub use room::{Member, Policy, Room};
 pub use server::{Server, Upgrade, accept};
 pub use socket::{Receiver, Sender, WebSocket};
 pub use wire::handshake::{Agreed, Refusal};
-pub use wire::{Close, CloseCode, Deflate, Violation};
+pub use wire::{Close, CloseCode, Deflate, Origins, Violation};

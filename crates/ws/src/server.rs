@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::client::UPGRADE;
 use crate::wire::Role;
-use crate::wire::handshake::{self, Agreed, HeadError, Refusal};
+use crate::wire::handshake::{self, Agreed, Refusal};
+use crate::wire::head::{self, HeadError, Scan};
 use crate::{Config, Info, WebSocket, WsError};
 
 /// How much is read from a client that is refused, so that it can read why.
@@ -111,7 +112,7 @@ pub async fn accept(
             Ok(answer) => answer,
             Err(refusal) => return Err(refuse(&mut stream, refusal).await),
         };
-        let head = handshake::write_response(&response);
+        let head = head::write_response(&response);
         stream.write_all(&head).await.map_err(lost)?;
         stream.flush().await.map_err(lost)?;
         Ok((request, rest, agreed))
@@ -128,8 +129,10 @@ async fn read_request(
     stream: &mut Stream,
 ) -> Result<(Result<Request<()>, HeadError>, Vec<u8>), Error> {
     let mut bytes = Vec::with_capacity(1024);
+    let mut scan = Scan::new(Role::Server);
     loop {
-        match handshake::parse_request(&bytes) {
+        let ended = scan.end(&bytes);
+        match ended.and_then(|end| end.map_or(Ok(None), |_| head::parse_request(&bytes))) {
             Ok(Some((request, length))) => return Ok((Ok(request), bytes.split_off(length))),
             Ok(None) => {}
             Err(error) => return Ok((Err(error), Vec::new())),
@@ -160,7 +163,7 @@ async fn answer(
 /// Tells the client why not; gives the error that says so.
 async fn refuse(stream: &mut Stream, refusal: Refusal) -> Error {
     let response = refusal.response();
-    let mut bytes = handshake::write_response(&response);
+    let mut bytes = head::write_response(&response);
     bytes.extend_from_slice(response.body().as_bytes());
     let farewell = async {
         stream.write_all(&bytes).await?;

@@ -10,6 +10,7 @@ use common::{connect, cx, echo_server, raw_accept, raw_server, read_head};
 use futures_util::{SinkExt, StreamExt};
 use portolan_core::{Backoff, Error, Event, Kind};
 use portolan_net::{Dialer, Observer, Retry, Stream};
+use portolan_ws::wire::Limits;
 use portolan_ws::wire::handshake::Mismatch;
 use portolan_ws::{
     Client, CloseCode, Config, Deflate, Message, Reconnecting, UPGRADE, WebSocket, WsError,
@@ -123,6 +124,29 @@ async fn a_login_in_the_url_is_sent() {
     connect(&url.parse().unwrap(), &Config::default()).await.unwrap();
     let head = head.await.unwrap();
     assert!(head.contains("authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn without_limits_is_without_them() {
+    let config = Config {
+        limits: Limits { max_message: usize::MAX, max_frame: usize::MAX, max_ratio: u32::MAX },
+        deflate: Some(Deflate::default()),
+        handshake: Duration::MAX,
+        ping: Some(Duration::MAX),
+        pong: Duration::MAX,
+        message: Some(Duration::MAX),
+        close: Duration::MAX,
+        stall: Some(Duration::MAX),
+        ..Config::default()
+    };
+    let (url, _ends) = echo_server(config.clone()).await;
+    let (mut socket, info) = connect(&url, &config).await.unwrap();
+    assert!(info.agreed.deflate.is_some());
+    let message = Message::from("a".repeat(100_000));
+    socket.send(message.clone()).await.unwrap();
+    assert_eq!(socket.receive().await.unwrap(), Some(message));
+    socket.ping().await.unwrap();
+    socket.close(CloseCode::NORMAL, "").await.unwrap();
 }
 
 #[tokio::test]

@@ -108,6 +108,14 @@ async fn a_compressed_bomb_is_too_big() {
     assert_eq!(close.code.0, 1009);
     assert_eq!(violation_of(&mut ends).await, Violation::Bomb(100));
 
+    // A small one, of which a million bytes are small enough, is one too.
+    let mut compress = Compress::new(Compression::best(), false);
+    let mut small = Vec::with_capacity(4096);
+    compress.compress_vec(&vec![0; 1_000_000], &mut small, FlushCompress::Sync).unwrap();
+    let stream = raw_client(&url, offer).await;
+    assert_eq!(flood(stream, &masked(0x42, &small), &[]).await.code.0, 1009);
+    assert_eq!(violation_of(&mut ends).await, Violation::Bomb(100));
+
     // Without a limit of the ratio, that of the size holds.
     let limits = Limits { max_ratio: u32::MAX, ..Limits::default() };
     let (url, mut ends) = echo_server(Config { deflate, limits, ..Config::default() }).await;
@@ -136,6 +144,35 @@ async fn control_frames_without_end_are_against_the_policy() {
         assert_eq!(close.code.0, 1008);
         assert!(matches!(violation_of(&mut ends).await, Violation::Flood(_)));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pauses_are_no_excuse_for_a_flood_of_pings() {
+    let (url, mut ends) = echo_server(Config::default()).await;
+    let (mut reader, mut writer) = tokio::io::split(raw_client(&url, "").await);
+    // After each the server is waited for: it has read all that there is.
+    let (many, last) = (masked(0x89, b"").repeat(999), masked(0x89, b"last"));
+    let mut pings = async |pause: Duration| {
+        for _ in 0..30 {
+            writer.write_all(&[&many[..], &last].concat()).await.ok()?;
+            let mut head = [0; 2];
+            loop {
+                reader.read_exact(&mut head).await.ok()?;
+                let mut payload = vec![0; usize::from(head[1])];
+                reader.read_exact(&mut payload).await.ok()?;
+                match (head[0], &payload[..]) {
+                    (0x8a, b"last") => break,
+                    (0x8a, _) => {}
+                    _ => return None,
+                }
+            }
+            tokio::time::sleep(pause).await;
+        }
+        Some(())
+    };
+    assert_eq!(pings(Duration::from_millis(150)).await, Some(()));
+    assert_eq!(pings(Duration::from_millis(10)).await, None);
+    assert!(matches!(violation_of(&mut ends).await, Violation::Flood(_)));
 }
 
 #[tokio::test]
@@ -325,6 +362,44 @@ async fn who_does_not_answer_a_ping_or_a_close_is_left() {
     let (mut socket, _) = connect(&url.await, &config).await.unwrap();
     let error = socket.close(CloseCode::NORMAL, "").await.unwrap_err();
     assert_eq!(error.kind(), Kind::Timeout);
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_default_nobody_is_waited_for_for_ever() {
+    let (url, mut ends) = echo_server(Config::default()).await;
+    let silent = raw_client(&url, "").await;
+    let error = ends.recv().await.unwrap().unwrap_err();
+    assert_eq!(format!("{error:#}"), "the peer answered no ping within 20 s");
+    drop(silent);
+
+    // It answers the pings, and begins a message that it never ends.
+    let (mut reader, mut writer) = tokio::io::split(raw_client(&url, "").await);
+    writer.write_all(&masked(0x01, b"a")).await.unwrap();
+    let answer = async {
+        let mut ping = [0; 10];
+        while reader.read_exact(&mut ping).await.is_ok() && ping[0] == 0x89 {
+            writer.write_all(&masked(0x8a, &ping[2..])).await.unwrap();
+        }
+        ping
+    };
+    let (last, end) = tokio::join!(answer, ends.recv());
+    let error = format!("{:#}", end.unwrap().unwrap_err());
+    assert_eq!(error, "the peer did not finish its message within 2 min");
+    assert_eq!((last[0], &last[2..4]), (0x88, &1008u16.to_be_bytes()[..]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_speaks_or_reads_is_alive() {
+    let (url, mut ends) = echo_server(Config::default()).await;
+    let mut stream = raw_client(&url, "").await;
+    for _ in 0..20 {
+        // It never answers a ping, but is never silent for long.
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        stream.write_all(&masked(0x81, b"a")).await.unwrap();
+        assert!(ends.is_empty());
+    }
+    let error = ends.recv().await.unwrap().unwrap_err();
+    assert_eq!(format!("{error:#}"), "the peer answered no ping within 20 s");
 }
 
 /// A client that echoes against a server whose stream has this fault; how it ends.

@@ -10,7 +10,7 @@ use portolan_core::{Error, Timeouts};
 use portolan_net::fault::Plan;
 use portolan_net::{Context, Listener, Stream};
 use portolan_ws::wire::handshake::Refusal;
-use portolan_ws::{CloseCode, Config, Deflate, Info, Message, Server, Upgrade, WebSocket};
+use portolan_ws::{CloseCode, Config, Deflate, Info, Message, Origins, Server, Upgrade, WebSocket};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 
@@ -46,6 +46,17 @@ async fn what_is_refused_is_told_why() {
         ("Version: 13", "Version: 8", 426, "only version 13"),
         ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBs", 400, "must be 16 bytes in base64"),
         ("GET /chat", "GET", 400, "it is not HTTP"),
+        ("HTTP/1.1", "HTTP/2.0", 505, "its version of HTTP is not spoken here"),
+        ("Host: a\r\n", "Host: a\n", 400, "it is not HTTP"),
+        ("Host: a", "Host: a/b c", 400, "the request needs one Host"),
+        ("Host: a", "Host: a\r\nContent-Length: 5", 400, "has no body"),
+        ("Host: a", "Host: a\r\nTransfer-Encoding: chunked", 400, "has no body"),
+        (
+            "Version: 13",
+            "Version: 13\r\nSec-WebSocket-Key: AGhlIHNhbXBsZSBub25jZQ==",
+            400,
+            "16 bytes",
+        ),
     ] {
         assert!(good.contains(from));
         let response = answer(Config::default(), &good.replace(from, to)).await;
@@ -57,8 +68,9 @@ async fn what_is_refused_is_told_why() {
 
 #[tokio::test]
 async fn pages_of_other_origins_are_refused() {
-    let config =
-        || Config { origins: Some(vec!["https://a.example".to_owned()]), ..Config::default() };
+    let others = vec!["https://a.example".to_owned()];
+    let origins = Origins::Own { names: Vec::new(), others };
+    let config = || Config { origins: origins.clone(), ..Config::default() };
     let ask = async |origin: &str| answer(config(), &request(origin)).await;
     assert!(ask("").await.starts_with("HTTP/1.1 101 "));
     assert!(ask("Origin: https://a.example\r\n").await.starts_with("HTTP/1.1 101 "));

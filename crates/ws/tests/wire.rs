@@ -176,6 +176,11 @@ fn limits_hold_as_soon_as_a_header_exceeds_them() {
     let frames = [&[0x02, 0][..]].into_iter().chain([&[0x00, 0][..]; 10]);
     let frames: Vec<_> = frames.collect();
     assert_eq!(after(limits, &frames), Err(Violation::Fragments(10)));
+    let frames = [&[0x02, 0][..]].into_iter().chain([&[0x00, 0][..]; 4096]);
+    let frames: Vec<_> = frames.collect();
+    assert_eq!(after(Limits::default(), &frames[1..]), Err(Violation::NothingToContinue));
+    assert_eq!(after(Limits::default(), &frames[..4096]), Ok(None));
+    assert_eq!(after(Limits::default(), &frames), Err(Violation::EmptyFragments(4096)));
 }
 
 #[test]

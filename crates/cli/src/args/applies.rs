@@ -75,7 +75,7 @@ const FLAGS: [(&str, Needs); 24] = [
 
 /// The flags about listening, and about what is done with who connects, that do not apply
 /// everywhere.
-const SERVING: [(&str, Needs); 7] = [
+const SERVING: [(&str, Needs); 8] = [
     ("tls", Needs::Tls),
     ("client-ca", Needs::Tls),
     ("allow", Needs::Ip),
@@ -83,6 +83,7 @@ const SERVING: [(&str, Needs); 7] = [
     ("workers", Needs::Tcp),
     ("proxy-protocol", Needs::Connection),
     ("once", Needs::Connection),
+    ("origin", Needs::WebSocket),
 ];
 
 /// The flags that the lab leaves nothing to do: it trusts its own authority, and is reached without

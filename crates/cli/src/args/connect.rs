@@ -21,7 +21,7 @@ Examples:
   portolan connect tcp://localhost:7001
   printf 'GET / HTTP/1.0\\r\\n\\r\\n' | portolan connect tls://example.org:443
   portolan connect udp://127.0.0.1:7001 --hex < questions.txt
-  portolan connect wss://example.org/chat --ping 20s --subprotocol chat
+  portolan connect wss://example.org/chat --ping 5s --subprotocol chat
   portolan connect ws://127.0.0.1:7080/ws/ticks --recv-only --json
   portolan connect unix:/run/app.sock --exec 'sh -c \"date; cat\"'"
 )]

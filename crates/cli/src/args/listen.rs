@@ -11,7 +11,7 @@ use super::pcap::PcapArgs;
 use super::serving::ServingArgs;
 use super::stdio::StdioArgs;
 use super::values::{duration, listen_url, number};
-use super::websocket::WebSocketArgs;
+use super::websocket::WebSocketServerArgs;
 
 /// Where to listen, and what to do with who connects.
 #[derive(Args, Clone, Debug)]
@@ -56,7 +56,7 @@ pub struct ListenArgs {
     pub stdio: StdioArgs,
     /// How WebSockets are opened and kept.
     #[command(flatten)]
-    pub websocket: WebSocketArgs,
+    pub websocket: WebSocketServerArgs,
     /// Whom to serve, and how.
     #[command(flatten)]
     pub serving: ServingArgs,

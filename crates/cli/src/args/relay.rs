@@ -6,7 +6,7 @@ use portolan::Url;
 use super::dial::DialArgs;
 use super::serving::ServingArgs;
 use super::values::{byte_rate, listen_url, target};
-use super::websocket::WebSocketArgs;
+use super::websocket::WebSocketServerArgs;
 
 /// What to join, and how.
 #[derive(Args, Clone, Debug)]
@@ -34,7 +34,7 @@ pub struct RelayArgs {
     pub proxy_protocol: Vec<ProxyProtocol>,
     /// How WebSockets are opened and kept, at either end.
     #[command(flatten)]
-    pub websocket: WebSocketArgs,
+    pub websocket: WebSocketServerArgs,
     /// Whom to serve, and how.
     #[command(flatten)]
     pub serving: ServingArgs,

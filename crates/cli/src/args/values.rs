@@ -133,6 +133,25 @@ pub(crate) fn token(text: &str) -> Result<String, &'static str> {
     }
 }
 
+/// Reads an origin as browsers write it (RFC 6454 section 6.2), or `*`.
+pub(crate) fn origin(text: &str) -> Result<String, &'static str> {
+    if matches!(text, "*" | "null") {
+        return Ok(text.to_owned());
+    }
+    let wrong = "not an origin such as https://a.example:8443, nor *";
+    let (scheme, host) = text.split_once("://").ok_or(wrong)?;
+    if !matches!(scheme, "http" | "https") {
+        // Browsers' extensions have schemes of their own.
+        let is_origin = !scheme.is_empty() && !host.is_empty() && !host.contains('/');
+        return if is_origin { Ok(text.to_owned()) } else { Err(wrong) };
+    }
+    let url: Url = text.parse().map_err(|_| wrong)?;
+    match url.path_and_query() == "/" && url.user().is_none() && !host.contains(['#', '?']) {
+        true => Ok(format!("{scheme}://{}", url.authority())),
+        false => Err(wrong),
+    }
+}
+
 /// A header field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
@@ -262,6 +281,19 @@ mod tests {
         assert_eq!(read("[::1]:80"), Ok("tcp://[::1]:80".to_owned()));
         assert_eq!(read("tcp://web.test"), Err(UrlError::MissingPort(Scheme::Tcp)));
         assert_eq!(read("web.test:http"), Err(UrlError::Port));
+    }
+
+    #[test]
+    fn origins_are_as_browsers_write_them() {
+        let read = |text: &str| origin(text).unwrap();
+        assert_eq!(read("https://A.example:443/"), "https://a.example");
+        assert_eq!(read("http://[::1]:8000"), "http://[::1]:8000");
+        for same in ["*", "null", "chrome-extension://abc"] {
+            assert_eq!(read(same), same);
+        }
+        for bad in ["", "a.example", "https://", "https://a/b", "https://u@a", "x://a/b"] {
+            assert!(origin(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

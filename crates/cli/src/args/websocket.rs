@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use clap::Args;
-use portolan::ws::{Config, Deflate};
+use portolan::Url;
+use portolan::ws::{Config, Deflate, Origins};
 
-use super::values::{Field, interval, token};
+use super::values::{Field, duration, origin, token};
 
 /// How WebSockets are opened and kept.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "WebSocket")]
 pub struct WebSocketArgs {
-    /// Ping the peer when it was silent for this time; one that does not answer for 20s is lost
-    #[arg(long, value_name = "DUR", value_parser = interval)]
-    pub ping: Option<Duration>,
+    /// Ping the peer when it was silent for this time, 0 for never; one that does not answer for 20s
+    /// is lost
+    #[arg(long, value_name = "DUR", default_value = "20s", value_parser = duration)]
+    pub ping: Duration,
     /// Speak this subprotocol, or one of several, the best first
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = token)]
     pub subprotocol: Vec<String>,
@@ -37,8 +39,34 @@ impl WebSocketArgs {
             deflate: self.compressed.then(Deflate::default),
             subprotocols: self.subprotocol.clone(),
             headers: fields.collect(),
-            ping: self.ping,
+            ping: Some(self.ping).filter(|ping| !ping.is_zero()),
             ..Config::default()
         }
+    }
+}
+
+/// The same for a server.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "WebSocket")]
+pub struct WebSocketServerArgs {
+    /// Let pages of this origin connect, such as https://a.example, not only the server's own; * is
+    /// any; can be repeated
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    pub origin: Vec<String>,
+    /// What both ends have.
+    #[command(flatten)]
+    pub common: WebSocketArgs,
+}
+
+impl WebSocketServerArgs {
+    /// What they mean for a server that listens on `url`.
+    #[must_use]
+    pub fn config(&self, url: &Url) -> Config {
+        let names = vec![url.host().to_string()];
+        let origins = match self.origin.iter().any(|origin| origin == "*") {
+            true => Origins::Any,
+            false => Origins::Own { names, others: self.origin.clone() },
+        };
+        Config { origins, ..self.common.config() }
     }
 }

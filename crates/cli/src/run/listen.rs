@@ -114,9 +114,10 @@ fn is_websocket(args: &ListenArgs) -> bool {
 
 /// Serves each WebSocket that is opened.
 fn websockets(service: Service, args: &ListenArgs) -> impl Handler {
+    let config = args.websocket.config(&args.url);
     let config = match &service {
-        Service::Broadcast { room, .. } => room.config(&args.websocket),
-        _ => args.websocket.config(),
+        Service::Broadcast { room, .. } => room.config(config),
+        _ => config,
     };
     let attend = move |socket: WebSocket, info: ws::Info, cx: Context| match &service {
         Service::Echo => Either::Left(Answerer::Echo.answer(socket)),

@@ -94,7 +94,7 @@ fn websockets(relay: Relay, args: &RelayArgs) -> impl Handler {
             relay.relay(End::websocket(socket, peer.clone()), &peer, local.as_ref(), &cx).await
         }
     };
-    ws::Server::new(attend).with_config(args.websocket.config())
+    ws::Server::new(attend).with_config(args.websocket.config(&args.from))
 }
 
 /// TCP is relayed by an event loop on each core: a connection stays on its loop, so that none of its
@@ -146,7 +146,7 @@ async fn relay(args: &RelayArgs, capture: Option<Capture>) -> Result<Relay, Erro
     let carry = Carry { join: Join { rate: args.rate, ..Join::default() }, ..Carry::default() };
     let dialer = args.dial.dialer_for(&args.to).await?.with_capture(capture);
     let relay = Relay::new(args.to.clone(), dialer)?
-        .with_websocket(args.websocket.config())
+        .with_websocket(args.websocket.common.config())
         .with_carry(carry)
         .with_retry(args.dial.retry());
     Ok(match header {

@@ -8,7 +8,6 @@ use portolan::ws::{Config, Policy, Room, WebSocket};
 use portolan::{Endpoint, Error, Event};
 
 use super::stdio::Stdio;
-use crate::args::websocket::WebSocketArgs;
 use crate::console::Console;
 use crate::show::frame::FrameReport;
 
@@ -31,9 +30,8 @@ impl Answerer {
         Self::Broadcast(Room::new(WAITING, Policy::Close))
     }
 
-    /// How connections are opened.
-    pub(super) fn config(&self, args: &WebSocketArgs) -> Config {
-        let mut config = args.config();
+    /// How connections are opened, where others are opened by `config`.
+    pub(super) const fn config(&self, mut config: Config) -> Config {
         if let Self::Broadcast(_) = self {
             config.limits.max_message = SAID_MAX;
         }

@@ -14,7 +14,7 @@ use portolan_net::{Context, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
-use super::watch::{Due, Watch};
+use super::watch::{Due, FLOOD, Watch};
 use crate::error::{closed, lost, violated};
 use crate::wire::handshake::Agreed;
 use crate::wire::{
@@ -33,8 +33,6 @@ pub(crate) const FULL: usize = 64 * 1024;
 const SLICES: usize = 16;
 /// How much is read from a peer that broke the protocol, so that it can read why it is left.
 const DISCARDED_MAX: usize = 1 << 20;
-/// How many pings and pongs may come without a message, and without a pause, among them.
-const FLOOD: u32 = 10_000;
 
 pub(crate) struct Core {
     role: Role,
@@ -47,8 +45,6 @@ pub(crate) struct Core {
     /// The latest ping that is not answered. One that came right before it needs no answer
     /// (RFC 6455 section 5.5.3).
     ping: Option<Bytes>,
-    /// How many pings and pongs have come in a row.
-    controls: u32,
     closing: Closing,
     state: State,
     /// Why nothing can be written.
@@ -102,7 +98,6 @@ impl Core {
             output: Output::default(),
             is_unflushed: false,
             ping: None,
-            controls: 0,
             closing: Closing::default(),
             state: State::Open,
             broken: None,
@@ -140,6 +135,7 @@ impl Core {
             let end = match progress {
                 Poll::Ready(end) => end,
                 Poll::Pending => {
+                    self.watch.awaits(self.decoder.is_within_message());
                     let due = ready!(self.watch.poll(&self.cx, task));
                     self.act(due)
                 }
@@ -163,14 +159,14 @@ impl Core {
             if self.is_read {
                 self.tell(Direction::Received, &received);
             }
-            self.controls += 1;
-            if self.controls > FLOOD {
+            if matches!(received, Received::Ping(_) | Received::Pong(_)) && self.watch.is_flooded()
+            {
                 self.violate(Violation::Flood(FLOOD));
                 return None;
             }
             match received {
                 Received::Message(message) => {
-                    self.controls = 0;
+                    self.watch.has_message();
                     self.answer_ping();
                     return Some(Next::Message(message));
                 }
@@ -201,11 +197,7 @@ impl Core {
         if self.output.len() > FULL {
             return Poll::Pending;
         }
-        let Poll::Ready(read) = self.poll_read(task) else {
-            self.controls = 0;
-            return Poll::Pending;
-        };
-        match read {
+        match ready!(self.poll_read(task)) {
             Ok(0) => Poll::Ready(Some(self.end(lost(self.broken.as_ref())))),
             Ok(_) => Poll::Ready(None),
             Err(error) => Poll::Ready(Some(self.end(lost(Some(&error))))),
@@ -337,6 +329,11 @@ impl Core {
             Due::Deadline => {
                 let error = timed_out("the connection was not closed in time".to_owned());
                 self.fail(CloseCode::GOING_AWAY, "the time is over", error);
+                None
+            }
+            Due::Message(limit) => {
+                let message = format!("the peer did not finish its message within {}", show(limit));
+                self.fail(CloseCode::POLICY_VIOLATION, "an unfinished message", timed_out(message));
                 None
             }
             Due::Stall(limit) => {

@@ -13,6 +13,10 @@ use portolan_net::{Context, now};
 
 use crate::Config;
 
+/// How many pings and pongs may come within [`FLOOD_TIME`] without a message among them.
+pub(crate) const FLOOD: u32 = 10_000;
+const FLOOD_TIME: Duration = Duration::from_secs(1);
+
 /// What must be done now, with the limit that has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
@@ -22,6 +26,8 @@ pub(crate) enum Due {
     Pong(Duration),
     /// The peer was silent.
     Idle(Duration),
+    /// The peer does not finish its message.
+    Message(Duration),
     /// The peer reads nothing.
     Stall(Duration),
     /// The closing handshake has not ended.
@@ -36,15 +42,25 @@ pub(crate) struct Watch {
     ping: Option<Duration>,
     pong: Duration,
     idle: Option<Duration>,
+    message: Option<Duration>,
     stall: Option<Duration>,
     close: Duration,
-    /// When the peer was heard last.
+    /// When the peer was heard last, where there is a limit to that.
     heard: Instant,
+    /// When the peer was last known to be alive: when a pong came, or the timer rang.
+    alive: Instant,
+    /// Whether it showed a sign of life since then. To read the clock at each would cost more.
+    is_alive: bool,
     /// The ping that is not answered.
     asked: Option<Instant>,
     /// How many pings were sent: the payload of the last.
     pings: u64,
     latency: Option<Duration>,
+    /// How many pings and pongs came without a message since `counted`, or since the last message.
+    controls: u32,
+    counted: Instant,
+    /// Since when a message is awaited of which some has come.
+    begun: Option<Instant>,
     /// Since when nothing could be written.
     blocked: Option<Instant>,
     /// Since when we want to leave.
@@ -66,12 +82,18 @@ impl Watch {
             ping: config.ping,
             pong: config.pong,
             idle: cx.timeouts().idle,
+            message: config.message,
             stall: config.stall,
             close: config.close,
             heard: now(),
+            alive: now(),
+            is_alive: false,
             asked: None,
             pings: 0,
             latency: None,
+            controls: 0,
+            counted: now(),
+            begun: None,
             blocked: None,
             leaving: None,
             is_told: false,
@@ -86,8 +108,35 @@ impl Watch {
 
     /// The peer was heard.
     pub(crate) fn hear(&mut self) {
-        if self.ping.is_some() || self.idle.is_some() {
+        self.is_alive = true;
+        if self.idle.is_some() {
             self.heard = now();
+        }
+    }
+
+    /// All of a message came.
+    pub(crate) const fn has_message(&mut self) {
+        self.begun = None;
+        self.controls = 0;
+    }
+
+    /// A ping or a pong came; gives whether there were too many of them of late, whatever the pauses
+    /// between them.
+    pub(crate) fn is_flooded(&mut self) -> bool {
+        self.controls += 1;
+        if self.controls <= FLOOD {
+            return false;
+        }
+        let since = std::mem::replace(&mut self.counted, now());
+        self.controls = 0;
+        self.counted.saturating_duration_since(since) < FLOOD_TIME
+    }
+
+    /// More is awaited, and perhaps of a message that has begun.
+    pub(crate) fn awaits(&mut self, is_within_message: bool) {
+        match is_within_message {
+            true => _ = self.begun.get_or_insert_with(now),
+            false => self.begun = None,
         }
     }
 
@@ -103,7 +152,9 @@ impl Watch {
         match self.asked.filter(|_| payload == self.pings.to_be_bytes()) {
             Some(asked) => {
                 self.asked = None;
-                self.latency = Some(now().saturating_duration_since(asked));
+                self.alive = now();
+                self.is_alive = false;
+                self.latency = Some(self.alive.saturating_duration_since(asked));
                 true
             }
             None => false,
@@ -115,9 +166,11 @@ impl Watch {
         self.blocked.get_or_insert_with(now);
     }
 
-    /// Something was written.
+    /// Something was written: where nothing could be before, the peer has read.
     pub(crate) const fn is_read_by_peer(&mut self) {
-        self.blocked = None;
+        if self.blocked.take().is_some() {
+            self.is_alive = true;
+        }
     }
 
     /// The closing handshake begins.
@@ -141,29 +194,43 @@ impl Watch {
                 return Poll::Ready(Due::Stopping);
             }
             match next {
-                Some((at, due)) if at <= now() => return Poll::Ready(due),
+                Some((at, due)) if at <= now() && !self.is_answered(due) => {
+                    return Poll::Ready(due);
+                }
                 _ => {}
             }
         }
     }
 
+    /// Whether what is due is a sign of life that the peer has shown meanwhile.
+    fn is_answered(&mut self, due: Due) -> bool {
+        if !self.is_alive || !matches!(due, Due::Ping | Due::Pong(_)) {
+            return false;
+        }
+        self.is_alive = false;
+        self.alive = now();
+        self.asked = self.asked.map(|_| self.alive);
+        true
+    }
+
     /// What is due next, and when.
     fn next(&self, cx: &Context) -> Option<(Instant, Due)> {
         if let Some(leaving) = self.leaving {
-            return Some((leaving + self.close, Due::Close(self.close)));
+            let at = leaving.checked_add(self.close)?;
+            return Some((at, Due::Close(self.close)));
         }
         let after = |since: Option<Instant>, limit: Option<Duration>, due: fn(Duration) -> Due| {
             let limit = limit?;
             Some((since?.checked_add(limit)?, due(limit)))
         };
-        let heard = Some(self.heard);
-        let unasked = heard.filter(|_| self.asked.is_none());
+        let unasked = Some(self.alive).filter(|_| self.asked.is_none());
         [
             cx.deadline().instant().map(|end| (end, Due::Deadline)),
+            after(self.begun, self.message, Due::Message),
             after(self.blocked, self.stall, Due::Stall),
             after(self.asked, Some(self.pong), Due::Pong),
             after(unasked, self.ping, |_| Due::Ping),
-            after(heard, self.idle, Due::Idle),
+            after(Some(self.heard), self.idle, Due::Idle),
         ]
         .into_iter()
         .flatten()

@@ -16,6 +16,9 @@ const KEPT: usize = 4 * 1024;
 /// How much is made room for at once, however long the peer says that a frame is.
 const CHUNK: usize = 64 * 1024;
 
+/// How many fragments of a message may be empty.
+const EMPTY_MAX: usize = 4096;
+
 /// How much a peer may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -23,7 +26,7 @@ pub struct Limits {
     pub max_message: usize,
     /// The largest frame, in bytes.
     pub max_frame: usize,
-    /// How many times its size a compressed message may become once it is beyond 1 MiB.
+    /// How many times its size a compressed message may become once it is beyond 256 KiB.
     pub max_ratio: u32,
 }
 
@@ -108,6 +111,12 @@ impl Decoder {
             self.reserve(bytes.len());
         }
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Whether some of a message has come, and not all of it.
+    #[must_use]
+    pub const fn is_within_message(&self) -> bool {
+        self.frame.is_some() || self.message.is_some()
     }
 
     /// How many bytes of the payload that has begun are missing.
@@ -277,6 +286,8 @@ struct Partial {
     /// How much of it is known to be UTF-8.
     checked: usize,
     fragments: usize,
+    /// How many of them are empty.
+    empty: usize,
     /// How many bytes came for it.
     received: usize,
 }
@@ -289,6 +300,7 @@ impl Partial {
             bytes: Vec::new(),
             checked: 0,
             fragments: 0,
+            empty: 0,
             received: 0,
         }
     }
@@ -298,6 +310,10 @@ impl Partial {
         self.fragments += 1;
         if self.fragments > limits.max_message.max(1) {
             return Err(Violation::Fragments(limits.max_message));
+        }
+        self.empty += usize::from(length == 0);
+        if self.empty > EMPTY_MAX {
+            return Err(Violation::EmptyFragments(EMPTY_MAX));
         }
         // What is compressed is measured once it is not.
         if !self.is_compressed && length > limits.max_message - self.bytes.len() {

@@ -195,8 +195,11 @@ pub enum Violation {
     /// A message is in more fragments than it may have bytes.
     #[error("a message is in more than {0} fragments")]
     Fragments(usize),
+    /// A message has more fragments without a byte than any sender needs.
+    #[error("a message has more than {0} empty fragments")]
+    EmptyFragments(usize),
     /// There is no end to pings and pongs.
-    #[error("more than {0} pings and pongs came in a row")]
+    #[error("more than {0} pings and pongs came within a second")]
     Flood(u32),
     /// A message inflates beyond all measure.
     #[error("a message inflates to more than {0} times its size: this may be a decompression bomb")]
@@ -213,6 +216,7 @@ impl Violation {
             Self::MessageTooLarge(_)
             | Self::FrameTooLarge(_)
             | Self::Fragments(_)
+            | Self::EmptyFragments(_)
             | Self::Bomb(_) => CloseCode::TOO_BIG,
             _ => CloseCode::PROTOCOL_ERROR,
         }

@@ -1,4 +1,4 @@
-//! The opening handshake (RFC 6455 section 4), pure: heads are read, made and checked.
+//! The opening handshake (RFC 6455 section 4), pure: requests and responses are made and checked.
 //!
 //! A server gives the [`answer`] to a request, a client makes the [`request`] and [`check`]s the
 //! response.
@@ -10,14 +10,11 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
 
 use super::deflate::{NAME, Offer};
+use super::head::HeadError;
 use super::mask::fill;
 use super::{Deflate, Parameters};
 use crate::Config;
 
-/// The most bytes that a head may have.
-pub const HEAD_MAX: usize = 16 * 1024;
-/// The most header fields in it.
-const FIELDS_MAX: usize = 128;
 /// What the key is hashed with (RFC 6455 section 1.3).
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const VERSION: HeaderValue = HeaderValue::from_static("13");
@@ -44,18 +41,6 @@ pub struct Agreed {
     pub deflate: Option<Parameters>,
 }
 
-/// Why bytes are not the head of a request or of a response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum HeadError {
-    /// They are not HTTP/1.
-    #[error("it is not HTTP")]
-    Malformed,
-    /// There is no end to it within 16 KiB, or there are too many fields.
-    #[error("its head is too long (limits: 16 KiB, 128 fields)")]
-    TooLong,
-}
-
 /// Why a server refuses a request to upgrade.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -69,9 +54,12 @@ pub enum Refusal {
     /// The request is older than HTTP/1.1.
     #[error("a WebSocket is opened by HTTP/1.1")]
     HttpVersion,
-    /// The request has no `Host`, or several.
+    /// The request has no `Host`, several, or one that is none.
     #[error("the request needs one Host")]
     Host,
+    /// A body follows the request, which would be read as frames.
+    #[error("a request to upgrade has no body")]
+    Body,
     /// The client speaks another version than 13.
     #[error("only version 13 of WebSocket is spoken here")]
     Version,
@@ -104,7 +92,9 @@ impl Refusal {
         match self {
             Self::NoUpgrade | Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::HttpVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::HttpVersion | Self::Head(HeadError::Version) => {
+                StatusCode::HTTP_VERSION_NOT_SUPPORTED
+            }
             Self::Origin => StatusCode::FORBIDDEN,
             Self::Head(HeadError::TooLong) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Other { status, .. } => *status,
@@ -141,6 +131,9 @@ impl Refusal {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Mismatch {
+    /// It is older than HTTP/1.1, which cannot switch protocols.
+    #[error("the peer switches protocols by HTTP/1.0, which cannot")]
+    HttpVersion,
     /// It does not switch to WebSocket.
     #[error("the peer switches protocols, but not to WebSocket")]
     Upgrade,
@@ -170,98 +163,6 @@ pub fn accept_of(key: &str) -> String {
     hash.update(key.as_bytes());
     hash.update(GUID.as_bytes());
     BASE64_STANDARD.encode(hash.finish())
-}
-
-/// Reads the head of a request that `bytes` begin with, and gives its length; `None` where there is
-/// more to come.
-///
-/// # Errors
-/// [`HeadError`], as early as the bytes show it.
-pub fn parse_request(bytes: &[u8]) -> Result<Option<(Request<()>, usize)>, HeadError> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let mut head = httparse::Request::new(&mut fields);
-    let Some(length) = length_of(head.parse(bytes), bytes)? else { return Ok(None) };
-    let mut request = Request::new(());
-    let method = head.method.unwrap_or_default().parse();
-    *request.method_mut() = method.map_err(|_| HeadError::Malformed)?;
-    let target = head.path.unwrap_or_default().parse();
-    *request.uri_mut() = target.map_err(|_| HeadError::Malformed)?;
-    *request.version_mut() = version(head.version);
-    *request.headers_mut() = headers(head.headers)?;
-    Ok(Some((request, length)))
-}
-
-/// Reads the head of a response that `bytes` begin with, and gives its length; `None` where there
-/// is more to come.
-///
-/// # Errors
-/// [`HeadError`], as early as the bytes show it.
-pub fn parse_response(bytes: &[u8]) -> Result<Option<(Response<()>, usize)>, HeadError> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let mut head = httparse::Response::new(&mut fields);
-    let Some(length) = length_of(head.parse(bytes), bytes)? else { return Ok(None) };
-    let mut response = Response::new(());
-    let status = StatusCode::from_u16(head.code.unwrap_or_default());
-    *response.status_mut() = status.map_err(|_| HeadError::Malformed)?;
-    *response.version_mut() = version(head.version);
-    *response.headers_mut() = headers(head.headers)?;
-    Ok(Some((response, length)))
-}
-
-fn length_of(parsed: httparse::Result<usize>, bytes: &[u8]) -> Result<Option<usize>, HeadError> {
-    match parsed {
-        Ok(httparse::Status::Complete(length)) if length <= HEAD_MAX => Ok(Some(length)),
-        Ok(httparse::Status::Partial) if bytes.len() < HEAD_MAX => Ok(None),
-        Ok(_) | Err(httparse::Error::TooManyHeaders) => Err(HeadError::TooLong),
-        Err(_) => Err(HeadError::Malformed),
-    }
-}
-
-const fn version(minor: Option<u8>) -> Version {
-    match minor {
-        Some(1) => Version::HTTP_11,
-        _ => Version::HTTP_10,
-    }
-}
-
-fn headers(fields: &[httparse::Header<'_>]) -> Result<HeaderMap, HeadError> {
-    let mut headers = HeaderMap::with_capacity(fields.len());
-    for field in fields {
-        let name = HeaderName::from_bytes(field.name.as_bytes());
-        let value = HeaderValue::from_bytes(field.value);
-        headers.append(
-            name.map_err(|_| HeadError::Malformed)?,
-            value.map_err(|_| HeadError::Malformed)?,
-        );
-    }
-    Ok(headers)
-}
-
-/// Writes the head of a request.
-#[must_use]
-pub fn write_request(request: &Request<()>) -> Vec<u8> {
-    let line = format!("{} {} HTTP/1.1\r\n", request.method(), request.uri());
-    write_head(line, request.headers())
-}
-
-/// Writes the head of a response.
-#[must_use]
-pub fn write_response<T>(response: &Response<T>) -> Vec<u8> {
-    let status = response.status();
-    let reason = status.canonical_reason().unwrap_or_default();
-    write_head(format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()), response.headers())
-}
-
-fn write_head(line: String, headers: &HeaderMap) -> Vec<u8> {
-    let mut bytes = line.into_bytes();
-    for (name, value) in headers {
-        bytes.extend_from_slice(name.as_str().as_bytes());
-        bytes.extend_from_slice(b": ");
-        bytes.extend_from_slice(value.as_bytes());
-        bytes.extend_from_slice(b"\r\n");
-    }
-    bytes.extend_from_slice(b"\r\n");
-    bytes
 }
 
 /// Puts the handshake's own header fields into `request`, with those of `config`, for a server that
@@ -344,20 +245,21 @@ fn admit<'a, T>(request: &'a Request<T>, config: &Config) -> Result<&'a str, Ref
     if request.version() < Version::HTTP_11 {
         return Err(Refusal::HttpVersion);
     }
-    if headers.get_all(header::HOST).iter().count() != 1 {
-        return Err(Refusal::Host);
+    let host = only(headers, &header::HOST).filter(|host| host.bytes().all(is_of_host));
+    let host = host.ok_or(Refusal::Host)?;
+    if has_body(headers) {
+        return Err(Refusal::Body);
     }
-    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != VERSION) {
+    if only(headers, &header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         return Err(Refusal::Version);
     }
-    let origin = headers.get(header::ORIGIN);
-    if let (Some(origin), Some(allowed)) = (origin, &config.origins)
-        && !allowed.iter().any(|allowed| origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()))
-    {
-        return Err(Refusal::Origin);
+    if headers.contains_key(header::ORIGIN) {
+        let origin = only(headers, &header::ORIGIN).ok_or(Refusal::Origin)?;
+        if !config.origins.admit(origin, host) {
+            return Err(Refusal::Origin);
+        }
     }
-    let key = headers.get(header::SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok());
-    let key = key.ok_or(Refusal::Key)?;
+    let key = only(headers, &header::SEC_WEBSOCKET_KEY).ok_or(Refusal::Key)?;
     match BASE64_STANDARD.decode(key) {
         Ok(bytes) if bytes.len() == 16 => Ok(key),
         _ => Err(Refusal::Key),
@@ -389,6 +291,9 @@ fn choose_deflate(headers: &HeaderMap, deflate: Option<&Deflate>) -> Option<(Par
 /// [`Mismatch`]. The status is not looked at.
 pub fn check<T>(response: &Response<T>, key: &str, config: &Config) -> Result<Agreed, Mismatch> {
     let headers = response.headers();
+    if response.version() < Version::HTTP_11 {
+        return Err(Mismatch::HttpVersion);
+    }
     if !has_token(headers, &header::UPGRADE, "websocket")
         || !has_token(headers, &header::CONNECTION, "upgrade")
     {
@@ -420,6 +325,26 @@ pub fn check<T>(response: &Response<T>, key: &str, config: &Config) -> Result<Ag
         (None, _) => Err(Mismatch::Extension(extension.to_owned())),
         (Some(_), Some(second)) => Err(Mismatch::Extension(second.to_owned())),
     }
+}
+
+/// Whether the request has a body (RFC 9112 section 6.3), or cannot say that it has none.
+fn has_body(headers: &HeaderMap) -> bool {
+    let is_zero = |length: &str| !length.is_empty() && length.bytes().all(|digit| digit == b'0');
+    headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.contains_key(header::CONTENT_LENGTH)
+            && !only(headers, &header::CONTENT_LENGTH).is_some_and(is_zero)
+}
+
+/// What a host and a port are made of (RFC 3986 section 3.2).
+fn is_of_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte)
+}
+
+/// The value of a header that must be there once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).into_iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    value.to_str().ok()
 }
 
 /// The items of a header that is a list (RFC 9110 section 5.6.1).

@@ -2,7 +2,8 @@
 //! a clock: bytes in, values out.
 //!
 //! [`Decoder`] turns what arrives, in whatever pieces, into [`Received`]; [`Encoder`] turns messages
-//! into frames. [`Closing`] is the closing handshake, [`handshake`] the opening one.
+//! into frames. [`Closing`] is the closing handshake, [`handshake`] the opening one, of which the
+//! [`head`]s are read apart.
 //!
 //! ```
 //! use portolan_ws::Message;
@@ -23,7 +24,9 @@ mod deflate;
 mod encoder;
 mod frame;
 pub mod handshake;
+pub mod head;
 mod mask;
+mod origin;
 mod output;
 mod utf8;
 
@@ -32,6 +35,7 @@ pub use decoder::{Decoder, Limits, Received};
 pub use deflate::{Deflate, Parameters};
 pub use encoder::{Encoder, Shared};
 pub use frame::{Header, OpCode, Violation};
+pub use origin::Origins;
 pub use output::Output;
 
 /// Which end of a connection we are: a client masks what it sends (RFC 6455 section 5.3).

@@ -8,7 +8,7 @@ use portolan::{Scheme, Url, UrlError};
 use crate::args::pcap::PcapArgs;
 use crate::args::serving::ServingArgs;
 use crate::args::values::{duration, number, without_login};
-use crate::args::websocket::WebSocketArgs;
+use crate::args::websocket::WebSocketServerArgs;
 
 /// What is done with each WebSocket, and where.
 #[derive(Args, Clone, Debug)]
@@ -16,7 +16,7 @@ use crate::args::websocket::WebSocketArgs;
     group = clap::ArgGroup::new("answer").args(["echo", "broadcast"]).required(true),
     after_help = "Examples:
   portolan serve ws --echo                           # on ws://127.0.0.1:8000/
-  portolan serve ws --broadcast --listen ws://0.0.0.0:9000 --ping 20s --compressed
+  portolan serve ws --broadcast --listen ws://0.0.0.0:9000 --ping 5s --compressed
   portolan serve ws --echo --listen wss:8443 --tls site.pem,site.key
 
 Any path is served. A message may have 16 MiB, with --broadcast 1 MiB; a client that is 256
@@ -43,7 +43,7 @@ pub struct ServeWsArgs {
     pub connect_timeout: Duration,
     /// How WebSockets are opened and kept.
     #[command(flatten)]
-    pub websocket: WebSocketArgs,
+    pub websocket: WebSocketServerArgs,
     /// Whom to serve, and how.
     #[command(flatten)]
     pub serving: ServingArgs,

@@ -51,7 +51,7 @@ async fn serve(
     console: &Console,
 ) -> Result<Exit, Error> {
     let answerer = if args.broadcast { Answerer::broadcast() } else { Answerer::Echo };
-    let config = answerer.config(&args.websocket);
+    let config = answerer.config(args.websocket.config(&args.listen));
     let answer = move |socket: WebSocket, _: ws::Info, _: Context| answerer.clone().answer(socket);
     let server = ws::Server::new(answer).with_config(config);
     let mut signals = Signals::catch()?;

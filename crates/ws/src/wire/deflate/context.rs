@@ -12,7 +12,7 @@ const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 /// How much is made room for at once.
 const CHUNK: usize = 8 * 1024;
 /// A message may become this large whatever it was before.
-const INFLATED_FREE: usize = 1 << 20;
+const INFLATED_FREE: usize = 256 * 1024;
 /// The smallest window that zlib can fill.
 const WINDOW_BITS_MIN: u8 = 9;
 /// How much memory a thread keeps for the output of compression.
@@ -152,7 +152,8 @@ impl Inflater {
         let context = self.context.get_or_insert_with(|| borrow_decompress(self.window_bits));
         loop {
             // One byte beyond the limit shows that it is exceeded.
-            let room = CHUNK.max(output.len()).min(limits.max_message - output.len() + 1);
+            let allowed = (limits.max_message - output.len()).saturating_add(1);
+            let room = CHUNK.max(output.len()).min(allowed);
             output.reserve_exact(room);
             let (before_in, before_out) = (context.total_in(), context.total_out());
             let status = context.decompress_vec(piece, output, FlushDecompress::Sync);
