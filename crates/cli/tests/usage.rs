@@ -62,6 +62,9 @@ fn a_password_is_never_echoed() {
         vec!["probe".to_owned(), format!("gopher://u:p@ss {secret}@h/")],
         vec![format!("https://u:{secret}@h/")],
         vec!["lab".to_owned(), format!("https:u:{secret}@h/")],
+        vec!["serve".to_owned(), "http".to_owned(), format!("--listen=u:{secret}@127.0.0.1:0")],
+        vec!["listen".to_owned(), format!("tcp://u:{secret}@127.0.0.1:0")],
+        vec!["relay".to_owned(), format!("tcp://u:{secret}@127.0.0.1:0"), "tcp:1".to_owned()],
     ];
     for args in wrong {
         let args: Vec<_> = args.iter().map(String::as_str).chain(["--json"]).collect();

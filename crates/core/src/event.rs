@@ -69,13 +69,15 @@ pub enum Event {
 pub struct Answered {
     /// Who asked.
     pub peer: Endpoint,
-    /// The method.
+    /// The method; nothing where the request could not be read.
     pub method: String,
-    /// The target as it was sent; nothing where the request could not be read.
+    /// The target as it was sent, over HTTP/2 path and query; nothing where the request could not be
+    /// read.
     pub target: String,
-    /// The version of HTTP, such as `1.1`.
+    /// The version of HTTP, such as `1.1` or `2.0`; nothing where the request could not be read.
     pub version: &'static str,
-    /// The status of the answer.
+    /// The status of the answer; 499 where the client was gone before there was one, as nginx has
+    /// it.
     pub status: u16,
     /// The bytes of the answer's body that were sent.
     pub bytes: u64,

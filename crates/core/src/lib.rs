@@ -37,4 +37,4 @@ pub use event::{Answered, Attempt, Direction, Event, Failure, Frame, Refusal, Va
 pub use phase::Phase;
 pub use scheme::Scheme;
 pub use timings::{Span, Timings};
-pub use url::{Url, UrlError, redact};
+pub use url::{Url, UrlError, redact, redact_reference};

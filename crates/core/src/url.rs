@@ -343,6 +343,42 @@ pub fn redact(text: &str) -> String {
     text.split(' ').map(redact_word).collect::<Vec<_>>().join(" ")
 }
 
+/// Replaces user name and password in text that is one URL, or a reference relative to one
+/// (RFC 3986 section 4.1), for a log. Of what is relative all stays.
+///
+/// ```
+/// use portolan_core::redact_reference;
+///
+/// assert_eq!(redact_reference("http://u:p@h/?to=a@b"), "http://***@h/?to=a@b");
+/// assert_eq!(redact_reference("/?at=12:30&to=a@b"), "/?at=12:30&to=a@b");
+/// ```
+#[must_use]
+pub fn redact_reference(text: &str) -> String {
+    let Some(start) = authority(text) else { return text.to_owned() };
+    let rest = &text[start..];
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    let in_authority = rest[..end].rfind('@');
+    // What is no host and port may be a password with a slash.
+    let at = in_authority.or_else(|| rest.rfind('@').filter(|_| !may_be_host(&rest[..end])));
+    at.map_or_else(|| text.to_owned(), |at| format!("{}***{}", &text[..start], &rest[at..]))
+}
+
+fn may_be_host(text: &str) -> bool {
+    text.rsplit_once(':').is_none_or(|(_, port)| {
+        port.ends_with(']') || port.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+/// Where the authority of a reference begins, if it has one.
+fn authority(reference: &str) -> Option<usize> {
+    let slashes = reference.find("//")?;
+    let scheme = &reference[..slashes];
+    let is_scheme = scheme.strip_suffix(':').is_some_and(|scheme| {
+        scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    });
+    (scheme.is_empty() || is_scheme).then_some(slashes + 2)
+}
+
 fn redact_word(word: &str) -> String {
     let Some(at) = word.rfind('@') else { return word.to_owned() };
     let is_mark = |c: char| matches!(c, '\'' | '"' | '(' | ')' | ',' | ';');

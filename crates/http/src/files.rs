@@ -5,6 +5,7 @@
 //! linked meanwhile. WebDAV, archives of directories and changes other than uploads are not here.
 
 mod accounts;
+mod attempts;
 mod conditions;
 mod encodings;
 mod find;
@@ -217,6 +218,9 @@ impl Files {
     }
 
     /// Asks for a login (RFC 7617), with this account or with another that was given.
+    ///
+    /// One that was right is remembered. No more than 64 others are verified or wait for it, and 8 of
+    /// one address: beyond that the answer is 503 or 429, to be asked for again.
     #[must_use]
     pub fn with_auth(self, account: Account) -> Self {
         self.with(|settings| settings.accounts.add(account))
@@ -254,7 +258,7 @@ impl Files {
         if head.method == Method::OPTIONS {
             return Ok(self.settings.options(&head.headers));
         }
-        self.settings.accounts.admit(&head.headers).await?;
+        self.settings.accounts.admit(head).await?;
         match (&head.method, &self.settings.upload) {
             (&Method::GET | &Method::HEAD, _) => self.read(head).await,
             (&Method::PUT, Some(upload)) => upload.put(&self.settings, head, body).await,

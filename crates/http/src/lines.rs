@@ -3,7 +3,7 @@
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, Version};
 use hyper::ext::ReasonPhrase;
-use portolan_core::{Direction, Event, redact};
+use portolan_core::{Direction, Event, redact_reference};
 use portolan_net::Context;
 
 /// Fields that let whoever reads them in.
@@ -56,7 +56,7 @@ fn shown(name: &HeaderName, value: &HeaderValue) -> String {
         return "***".to_owned();
     }
     let text = String::from_utf8_lossy(value.as_bytes());
-    if *name == header::LOCATION { redact(&text) } else { text.into_owned() }
+    if *name == header::LOCATION { redact_reference(&text) } else { text.into_owned() }
 }
 
 /// The version as it stands in a status line.

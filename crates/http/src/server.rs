@@ -222,20 +222,23 @@ impl Visit {
 
     /// What the access log is to be told about a request, where there is one.
     fn log_entry<B>(&self, request: &Request<B>) -> Option<Entry> {
-        self.server.has_access_log.then(|| Entry::new(request, &self.info.peer))
+        self.server.has_access_log.then(|| Entry::new(request, &self.info.peer, &self.cx))
     }
 
     /// Tells the access log, where there is one, of a request that was answered at once.
     fn log_recent(&self, head: &Head<'_>, bytes: u64) {
         if self.server.has_access_log {
-            Entry::of_head(head, &self.info.peer).answered(StatusCode::OK, bytes, &self.cx);
+            let entry = Entry::of_head(head, &self.info.peer, &self.cx);
+            entry.answered(StatusCode::OK, bytes);
         }
     }
 
-    /// Tells the access log, where there is one, of a request that could not be read.
-    fn log_refusal(&self, status: StatusCode, bytes: u64) {
+    /// Tells the access log, where there is one, of a request that was refused: one without an entry
+    /// could not be read.
+    fn log_refusal(&self, entry: Option<Entry>, status: StatusCode, bytes: u64) {
         if self.server.has_access_log {
-            Entry::unread(&self.info.peer).answered(status, bytes, &self.cx);
+            let entry = entry.unwrap_or_else(|| Entry::unread(&self.info.peer, &self.cx));
+            entry.answered(status, bytes);
         }
     }
 }

@@ -229,7 +229,7 @@ async fn conditions_hold_for_versions() {
     }
     assert_eq!(served.get("/a.txt", &[(IF_MATCH, "\"other\"")]).await.status, 412);
     let range = (RANGE, "bytes=0-0");
-    for (if_range, body) in [(tag, "0"), (modified, "0"), ("\"other\"", "0123456789")] {
+    for (if_range, body) in [(tag, "0"), (modified, "0123456789"), ("\"other\"", "0123456789")] {
         let got = served.get("/a.txt", &[range.clone(), (IF_RANGE, if_range)]).await;
         assert_eq!(got.text(), body, "{if_range}");
     }
@@ -357,6 +357,17 @@ async fn an_application_gets_its_page_for_its_routes() {
     ] {
         let got = served.get(path, &[(ACCEPT, accept)]).await;
         assert_eq!((got.status.as_u16(), got.text()), (status, body), "{path}");
+    }
+    // Caches are told where another client gets something else.
+    for (path, is_by_accept) in [("/user/a.b", true), ("/missing.js", true), ("/route/7", false)] {
+        let page = served.get(path, &[(ACCEPT, BROWSER)]).await;
+        let tag = page.field(ETAG).to_owned();
+        let same = served.get(path, &[(ACCEPT, BROWSER), (IF_NONE_MATCH, &tag)]).await;
+        assert_eq!((page.status.as_u16(), same.status.as_u16()), (200, 304), "{path}");
+        for got in [page, same] {
+            let mut vary = got.headers.get_all(VARY).iter();
+            assert_eq!(vary.any(|value| value == "accept"), is_by_accept, "{path}");
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use portolan_core::{Answered, Event, Url};
-use portolan_http::{Client, FileSlice, Files, Protocol, Server, Upload};
+use portolan_http::{Client, FileSlice, Files, Limits, Protocol, Server, Upload};
 use portolan_net::{Listener, Observer};
 use support::{bodies, context, dial, exchange, listener, secure_listener, statuses, trusting};
 use tempfile::TempDir;
@@ -244,7 +244,7 @@ async fn the_log_tells_every_answer() {
     exchange(&url, format!("{get}{get}HEAD /a HTTP/1.0\r\n\r\n").as_bytes()).await;
     exchange(&url, b"GET nowhere HTTP/1.1\r\n\r\n").await;
     let cx = context();
-    let a = url.clone().with_path("/a").unwrap();
+    let a = url.with_path("/a?b").unwrap();
     let mut client = Client::connect_as(Protocol::Http2, &trusting(), &a, &cx).await.unwrap();
     client.get(&cx).await.unwrap().receive(100, &cx).await.unwrap();
     drop(client);
@@ -255,8 +255,35 @@ async fn the_log_tells_every_answer() {
             "GET /a 1.1 200 4 Some(\"b\") Some(\"test\")",
             "GET /a 1.1 200 4 Some(\"b\") Some(\"test\")",
             "HEAD /a 1.0 200 0 None None",
-            "  1.1 400 24 None None",
-            &format!("GET {a} 2 200 4 None Some(\"portolan/{}\")", env!("CARGO_PKG_VERSION")),
+            "   400 24 None None",
+            &format!("GET /a?b 2.0 200 4 None Some(\"portolan/{}\")", env!("CARGO_PKG_VERSION")),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_log_tells_of_requests_that_fail() {
+    let directory = TempDir::new().unwrap();
+    let log = Arc::new(Log::default());
+    let listener = listener().await.with_observer(log.clone());
+    let files = Files::new(directory.path()).unwrap().with_upload(Upload::default());
+    let limits = Limits { body: Some(100), ..Limits::default() };
+    let url = serving(listener, Server::files(files).with_limits(limits).with_access_log()).await;
+    let put = "HTTP/1.1\r\nhost: a\r\nreferer: b\r\n";
+    for request in [
+        format!("PUT /broken {put}transfer-encoding: chunked\r\n\r\nx\r\n"),
+        format!("PUT /large {put}content-length: 101\r\n\r\n"),
+        format!("PUT /half {put}content-length: 9\r\n\r\nahoy"),
+    ] {
+        exchange(&url, request.as_bytes()).await;
+    }
+    let told: Vec<_> = log.0.lock().unwrap().iter().map(told).collect();
+    assert_eq!(
+        told,
+        [
+            "PUT /broken 1.1 400 29 Some(\"b\") None",
+            "PUT /large 1.1 413 22 Some(\"b\") None",
+            "PUT /half 1.1 499 0 Some(\"b\") None",
         ]
     );
 }

@@ -30,6 +30,11 @@ const CASES: &[(&str, &[u16])] = &[
     ("GET a HTTP/1.1\r\nHost: a\r\n\r\n", &[400]),
     ("GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n", &[400]),
     ("GET / http/1.1\r\nHost: a\r\n\r\n", &[400]),
+    ("GET / HTTP/1.2\r\nHost: a\r\n\r\n", &[200]),
+    ("GET / HTTP/1.9\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", &[200, 200]),
+    ("GET / HTTP/1.2\r\n\r\n", &[400]),
+    ("GET / HTTP/1.10\r\nHost: a\r\n\r\n", &[400]),
+    ("GET / HTTP/0.9\r\nHost: a\r\n\r\n", &[505]),
     ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", &[505]),
     ("GET / HTTP/3.0\r\nHost: a\r\n\r\n", &[505]),
     // The ends of lines.
@@ -61,7 +66,8 @@ const CASES: &[(&str, &[u16])] = &[
     ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x1\r\n\r\nx", &[400]),
     ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\nx", &[400]),
     ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551616\r\n\r\nx", &[400]),
-    ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551615\r\n\r\nx", &[413]),
+    ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9223372036854775808\r\n\r\nx", &[400]),
+    ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9223372036854775807\r\n\r\nx", &[413]),
     ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\nx", &[413]),
     (
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -85,6 +91,10 @@ const CASES: &[(&str, &[u16])] = &[
     ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx : y\r\n\r\n", &[400]),
     (
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
+        &[400],
+    ),
+    (
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nabc",
         &[400],
     ),
     ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n", &[]),

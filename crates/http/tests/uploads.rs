@@ -7,7 +7,9 @@ mod support;
 #[expect(dead_code, reason = "these tests need nothing outside")]
 mod served;
 
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -20,7 +22,7 @@ use portolan_http::{Body, Files, Form, Part, Upload};
 use serde_json::{Value, json};
 use served::{Got, Served};
 use support::context;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -91,6 +93,46 @@ async fn what_is_there_stays_unless_it_may_be_replaced() {
 }
 
 #[tokio::test]
+async fn symlinks_are_not_replaced() {
+    for follows in [false, true] {
+        let set = |files| overwrites(files).with_follow_symlinks(follows);
+        let served = Served::new(&[("a", "first")], set).await;
+        symlink("a", served.root().join("link")).unwrap();
+        symlink("missing", served.root().join("dangling")).unwrap();
+        for name in ["link", "dangling"] {
+            let path = format!("/{name}");
+            assert_eq!(put(&served, &path, &[], "second").await.status, 409, "{path}");
+            assert_eq!(post(&served, "/", &[], &file(name, "second")).await.status, 409, "{path}");
+            assert!(served.root().join(name).is_symlink());
+        }
+        assert_eq!(served.read("a").as_deref(), Some("first"));
+        assert_eq!(served.names(), ["a", "dangling", "link"]);
+    }
+}
+
+#[tokio::test]
+async fn what_replaces_a_private_file_is_private() {
+    let served = Served::new(&[("a", "first"), ("b", "first")], overwrites).await;
+    let mode = |name: &str| {
+        let metadata = fs::metadata(served.root().join(name)).unwrap();
+        metadata.permissions().mode() & 0o7777
+    };
+    for (name, private) in [("a", 0o600), ("b", 0o640)] {
+        let path = served.root().join(name);
+        fs::set_permissions(&path, Permissions::from_mode(private)).unwrap();
+        let path = format!("/{name}");
+        assert_eq!(put(&served, &path, &[], "second").await.status, 204);
+        assert_eq!(mode(name), private, "{name}");
+        assert_eq!(post(&served, "/", &[], &file(name, "third")).await.status, 201);
+        assert_eq!((mode(name), served.read(name).as_deref()), (private, Some("third")));
+    }
+    // Nor can it be read while it comes.
+    let coming = begin_put(&served, "").await;
+    assert_eq!(mode(&served.names()[0]), 0o600);
+    assert_eq!(end_put(coming).await, "HTTP/1.1 204 No Content");
+}
+
+#[tokio::test]
 async fn a_version_is_replaced_that_is_known() {
     let served = Served::new(&[("a", "first")], overwrites).await;
     let tag = served.get("/a", &[]).await.field(ETAG).to_owned();
@@ -100,6 +142,48 @@ async fn a_version_is_replaced_that_is_known() {
     assert_eq!(put(&served, "/a", &[(IF_MATCH, &tag)], "b").await.status, 204);
     assert_eq!(put(&served, "/a", &[(IF_MATCH, &tag)], "c").await.status, 412);
     assert_eq!(served.read("a").as_deref(), Some("b"));
+}
+
+/// Begins to PUT `ahoy` to `/a`, of which a part is on the disk then.
+async fn begin_put(served: &Served, field: &str) -> portolan_net::Stream {
+    let count = served.names().len();
+    let mut stream = client_stream(served).await;
+    let head = "PUT /a HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 4\r\n";
+    stream.write_all(format!("{head}{field}\r\nah").as_bytes()).await.unwrap();
+    while served.names().len() == count {
+        tokio::task::yield_now().await;
+    }
+    stream
+}
+
+/// Ends it; the first line of what is answered.
+async fn end_put(mut stream: portolan_net::Stream) -> String {
+    stream.write_all(b"oy").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer.lines().next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn no_update_that_came_meanwhile_is_lost() {
+    let served = Served::new(&[("a", "first")], overwrites).await;
+    let tag = served.get("/a", &[]).await.field(ETAG).to_owned();
+    let stale = begin_put(&served, &format!("if-match: {tag}\r\n")).await;
+    assert_eq!(put(&served, "/a", &[(IF_MATCH, &tag)], "second").await.status, 204);
+    assert_eq!(end_put(stale).await, "HTTP/1.1 412 Precondition Failed");
+    assert_eq!(served.read("a").as_deref(), Some("second"));
+
+    for (field, status, content) in [
+        ("if-none-match: *\r\n", "HTTP/1.1 412 Precondition Failed", "second"),
+        ("", "HTTP/1.1 204 No Content", "ahoy"),
+    ] {
+        let served = Served::new(&[], overwrites).await;
+        let late = begin_put(&served, field).await;
+        assert_eq!(put(&served, "/a", &[(IF_NONE_MATCH, "*")], "second").await.status, 201);
+        assert_eq!(end_put(late).await, status);
+        assert_eq!(served.read("a").as_deref(), Some(content));
+        assert_eq!(served.names(), ["a"]);
+    }
 }
 
 #[tokio::test]

@@ -36,9 +36,9 @@ pub struct Info {
     /// Who is at the other end. Through a proxy this is the endpoint that was asked for.
     pub peer: Endpoint,
     /// The proxy that the peer came through, where one said by the PROXY protocol who the peer is.
-    pub via: Option<Endpoint>,
+    pub via: Option<Box<Endpoint>>,
     /// Where the peer connected to, where a proxy said so by the PROXY protocol.
-    pub destination: Option<Endpoint>,
+    pub destination: Option<Box<Endpoint>>,
     /// The address that the socket is connected to: the peer's, or its proxy's.
     pub remote: Option<SocketAddr>,
     /// Our own address.

@@ -1,6 +1,5 @@
 //! What one server takes for the head of a request, no other refuses: WebSocket is as strict as
 //! HTTP, though neither may import the other.
-#![expect(clippy::unwrap_used, reason = "what is needed for a test and fails, fails it")]
 
 use portolan::http::Limits;
 use portolan::http::wire::{Fields, Framing, Head, Scan};

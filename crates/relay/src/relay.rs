@@ -150,7 +150,8 @@ impl Handler for Relay {
         near: Connection,
         cx: Context,
     ) -> impl Future<Output = Result<(), Error>> + Send {
-        let local = near.info.destination.or_else(|| near.info.local.map(Endpoint::from));
+        let local =
+            near.info.destination.map(|it| *it).or_else(|| near.info.local.map(Endpoint::from));
         let header = self.header_for(&near.info.peer, local.as_ref());
         let near = End::Stream(near.stream);
         async move { self.carry_on(near, header, &cx).await }

@@ -10,7 +10,7 @@ use portolan::relay::Exec;
 use super::pcap::PcapArgs;
 use super::serving::ServingArgs;
 use super::stdio::StdioArgs;
-use super::values::{duration, number, target};
+use super::values::{duration, listen_url, number};
 use super::websocket::WebSocketServerArgs;
 
 /// Where to listen, and what to do with who connects.
@@ -25,7 +25,7 @@ use super::websocket::WebSocketServerArgs;
   portolan listen udp:9000 --echo --fault 'loss=5%,latency=50ms'")]
 pub struct ListenArgs {
     /// Listen here: tcp:, tls:, unix:, udp:, ws: or wss:, on 127.0.0.1 without a host; port 0 is any
-    #[arg(value_name = "URL", value_parser = target)]
+    #[arg(value_name = "URL", value_parser = listen_url)]
     pub url: Url,
     /// Send back what comes in
     #[arg(long, conflicts_with_all = ["exec", "broadcast"])]

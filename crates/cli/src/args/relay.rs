@@ -5,7 +5,7 @@ use portolan::Url;
 
 use super::dial::DialArgs;
 use super::serving::ServingArgs;
-use super::values::{byte_rate, target};
+use super::values::{byte_rate, listen_url, target};
 use super::websocket::WebSocketServerArgs;
 
 /// What to join, and how.
@@ -21,7 +21,7 @@ use super::websocket::WebSocketServerArgs;
   portolan relay tcp:8080 tcp://app:80 --proxy-protocol send")]
 pub struct RelayArgs {
     /// Listen here: tcp:, tls:, unix:, udp:, ws: or wss:, on 127.0.0.1 without a host; port 0 is any
-    #[arg(value_name = "FROM", value_parser = target)]
+    #[arg(value_name = "FROM", value_parser = listen_url)]
     pub from: Url,
     /// Dial this for each connection: tcp:, tls:, unix:, udp:, ws: or wss:
     #[arg(value_name = "TO", value_parser = target)]

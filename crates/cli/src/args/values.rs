@@ -64,6 +64,16 @@ pub(crate) fn target(text: &str) -> Result<Url, UrlError> {
     }
 }
 
+/// Reads where to listen, as a target is read.
+pub(crate) fn listen_url(text: &str) -> Result<Url, String> {
+    without_login(target(text).map_err(|error| error.to_string())?)
+}
+
+/// Refuses a login in the URL of a place to listen: it would keep nobody out.
+pub(crate) fn without_login(url: Url) -> Result<Url, String> {
+    if url.user().is_none() { Ok(url) } else { Err("where to listen has no login".to_owned()) }
+}
+
 /// Reads a URL of HTTP; without a scheme, as in a browser's address bar of old, it is `http:`.
 pub(crate) fn web_target(text: &str) -> Result<Url, String> {
     let url = Url::parse_as(text, Scheme::Http).map_err(|error| error.to_string())?;

@@ -1,9 +1,10 @@
 //! A request that a server has answered, as a line of its access log.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use jiff::Timestamp;
-use portolan::{Answered, Host, redact};
+use portolan::{Answered, Host, redact_reference};
 use serde_json::{Value, json};
 
 use super::millis;
@@ -21,28 +22,34 @@ pub fn text(answered: &Answered, now: Timestamp) -> String {
     };
     let request = match target.as_str() {
         "" => "-".to_owned(),
-        target => escaped(&format!("{method} {} HTTP/{version}", redact(target))),
+        target => escaped(&format!("{method} {} HTTP/{version}", shown(target))),
     };
     let field = |value: &Option<String>| value.as_deref().map_or("-".to_owned(), escaped);
     let time = now.strftime("%d/%b/%Y:%H:%M:%S +0000");
-    let (referer, agent) = (field(referer), field(agent));
+    let (referer, agent) = (field(&referer.as_deref().map(redact_reference)), field(agent));
     format!("{peer} - - [{time}] \"{request}\" {status} {bytes} \"{referer}\" \"{agent}\"")
 }
 
 /// The body of a `request` line.
 #[must_use]
 pub fn json(answered: &Answered) -> Value {
+    let known = |text: Cow<'_, str>| Some(text.into_owned()).filter(|text| !text.is_empty());
     json!({
         "peer": answered.peer.to_string(),
-        "method": answered.method,
-        "target": redact(&answered.target),
-        "version": answered.version,
+        "method": known(answered.method.as_str().into()),
+        "target": known(shown(&answered.target)),
+        "version": known(answered.version.into()),
         "status": answered.status,
         "bytes": answered.bytes,
         "ms": millis(answered.elapsed),
-        "referer": answered.referer,
+        "referer": answered.referer.as_deref().map(redact_reference),
         "agent": answered.agent,
     })
+}
+
+/// The target of a request. One that is a path has no login, however it begins.
+fn shown(target: &str) -> Cow<'_, str> {
+    if target.starts_with('/') { target.into() } else { redact_reference(target).into() }
 }
 
 /// The text between quotes: what is not printable ASCII, and what would end the quotes, is
@@ -95,6 +102,40 @@ mod tests {
         assert!(line.ends_with(r#" "a\x22 200 0\x0A\x1B[31m\xC3\xA9\x5C""#), "{line}");
         let nothing = Answered { target: String::new(), ..answered("192.0.2.1:1") };
         assert!(text(&nothing, Timestamp::UNIX_EPOCH).contains("] \"-\" 200 "));
+    }
+
+    #[test]
+    fn what_is_not_known_is_null() {
+        let method = String::new();
+        let nothing =
+            Answered { method, target: String::new(), version: "", ..answered("192.0.2.1:1") };
+        let body = json(&nothing);
+        for key in ["method", "target", "version", "referer"] {
+            assert_eq!(body[key], Value::Null, "{key}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_logged() {
+        let referer = Some("http://ann:secret@intra/?to=a@b".to_owned());
+        let asked = Answered { referer, ..answered("192.0.2.1:1") };
+        let line = text(&asked, Timestamp::UNIX_EPOCH);
+        assert!(line.contains(r#" "http://***@intra/?to=a@b" "#), "{line}");
+        assert_eq!(json(&asked)["referer"], "http://***@intra/?to=a@b");
+    }
+
+    #[test]
+    fn targets_are_logged_but_for_their_login() {
+        for (target, shown) in [
+            ("/report?at=12:30&mail=ann@example.com", "/report?at=12:30&mail=ann@example.com"),
+            ("//a:b@c", "//a:b@c"),
+            ("http://ann:secret@intra/?to=a@b", "http://***@intra/?to=a@b"),
+        ] {
+            let asked = Answered { target: target.to_owned(), ..answered("192.0.2.1:1") };
+            let line = text(&asked, Timestamp::UNIX_EPOCH);
+            assert!(line.contains(&format!("\"GET {shown} HTTP/1.1\"")), "{line}");
+            assert_eq!(json(&asked)["target"], shown);
+        }
     }
 
     #[test]

@@ -150,6 +150,25 @@ fn any_url() -> impl Strategy<Value = String> {
     )
 }
 
+#[test]
+fn references_are_redacted_where_they_have_an_authority() {
+    for (text, shown) in [
+        ("http://ann:secret@intra/", "http://***@intra/"),
+        ("http://ann:a/b@intra/?to=c@d", "http://***@d"),
+        ("http://ann@c:p@intra?x", "http://***@intra?x"),
+        ("x-y+z.1://u:p@h", "x-y+z.1://***@h"),
+        ("//u:p@h/a", "//***@h/a"),
+        ("http://h:80/?at=12:30&to=a@b", "http://h:80/?at=12:30&to=a@b"),
+        ("http://[::1]/@me", "http://[::1]/@me"),
+        ("/report?at=12:30&to=a@b", "/report?at=12:30&to=a@b"),
+        ("/from?url=http://u:p@h", "/from?url=http://u:p@h"),
+        ("mailto:a@b", "mailto:a@b"),
+        ("", ""),
+    ] {
+        assert_eq!(redact_reference(text), shown);
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_printed_is_read_back(text in any_url()) {
@@ -162,6 +181,7 @@ proptest! {
     fn any_text_is_read_or_refused(text in "\\PC{0,40}") {
         let _ = text.parse::<Url>();
         let _ = redact(&text);
+        let _ = redact_reference(&text);
     }
 
     #[test]

@@ -13,14 +13,13 @@ use aws_lc_rs::{hmac, rand};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
+use http::request::Parts;
 use portolan_core::{Error, Kind};
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
+use portolan_net::Info;
 
+use super::attempts::{Attempts, Tag};
 use super::refusal::Refusal;
 
-/// How many passwords are verified at once: each costs time and memory, by design.
-const VERIFIERS: usize = 2;
 /// How many logins are remembered as right.
 const REMEMBERED_MAX: usize = 1024;
 
@@ -110,8 +109,8 @@ pub(super) struct Accounts {
 struct Memory {
     /// With it, a login is remembered without being kept.
     key: hmac::Key,
-    right: Mutex<HashSet<[u8; 32]>>,
-    verifiers: Semaphore,
+    right: Mutex<HashSet<Tag>>,
+    attempts: Attempts,
 }
 
 impl Accounts {
@@ -126,8 +125,8 @@ impl Accounts {
     }
 
     /// Lets in who sends a login that is right.
-    pub(super) async fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        if self.is_empty() || self.is_right(headers).await {
+    pub(super) async fn admit(&self, head: &Parts) -> Result<(), Refusal> {
+        if self.is_empty() || self.is_right(head).await? {
             return Ok(());
         }
         let basic = HeaderValue::from_static("Basic realm=\"files\", charset=\"UTF-8\"");
@@ -135,25 +134,22 @@ impl Accounts {
             .with_header(header::WWW_AUTHENTICATE, basic))
     }
 
-    async fn is_right(&self, headers: &HeaderMap) -> bool {
-        let (Some(login), Some(memory)) = (login(headers), self.memory.clone()) else {
-            return false;
+    async fn is_right(&self, head: &Parts) -> Result<bool, Refusal> {
+        let (Some(login), Some(memory)) = (login(&head.headers), &self.memory) else {
+            return Ok(false);
         };
         let tag = memory.tag(&login);
         if memory.knows(&tag) {
-            return true;
+            return Ok(true);
         }
-        let Ok(_permit) = memory.verifiers.acquire().await else { return false };
-        // Browsers send several requests at once, and one of them may have been first.
-        if memory.knows(&tag) {
-            return true;
-        }
+        let peer = head.extensions.get::<Info>().map(|info| &info.peer.host);
         let accounts = self.accounts.clone();
-        let is_right = spawn_blocking(move || verify(&accounts, &login)).await.unwrap_or(false);
+        let verify = move || verify(&accounts, &login);
+        let is_right = memory.attempts.is_right(tag, peer, verify).await?;
         if is_right {
             memory.learn(tag);
         }
-        is_right
+        Ok(is_right)
     }
 }
 
@@ -180,21 +176,21 @@ impl Memory {
         Some(Self {
             key: hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new()).ok()?,
             right: Mutex::default(),
-            verifiers: Semaphore::new(VERIFIERS),
+            attempts: Attempts::new(),
         })
     }
 
-    fn tag(&self, login: &[u8]) -> [u8; 32] {
+    fn tag(&self, login: &[u8]) -> Tag {
         let mut tag = [0; 32];
         tag.copy_from_slice(hmac::sign(&self.key, login).as_ref());
         tag
     }
 
-    fn knows(&self, tag: &[u8; 32]) -> bool {
+    fn knows(&self, tag: &Tag) -> bool {
         self.right.lock().unwrap_or_else(PoisonError::into_inner).contains(tag)
     }
 
-    fn learn(&self, tag: [u8; 32]) {
+    fn learn(&self, tag: Tag) {
         let mut right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
         if right.len() == REMEMBERED_MAX {
             right.clear();

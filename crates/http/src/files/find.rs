@@ -52,7 +52,10 @@ impl Settings {
                 if self.is_spa && is_missing(error) && is_page(path, wanted) =>
             {
                 let index = self.find_file(Path::new(index), wanted)?;
-                index.map(Found::File).map_or(found, Ok)
+                let is_by_accept = may_be_asset(path);
+                index.map_or(found, |index| {
+                    Ok(Found::File(Representation { is_by_accept, ..index }))
+                })
             }
             _ => found,
         }
@@ -104,8 +107,13 @@ impl Settings {
         let name = path.file_name().unwrap_or_default();
         let content_type = types::content_type(name);
         let is_compressible = types::is_compressible(name);
-        let mut representation =
-            Representation { file, content_type, encoding: Encoding::Identity, is_compressible };
+        let mut representation = Representation {
+            file,
+            content_type,
+            encoding: Encoding::Identity,
+            is_compressible,
+            is_by_accept: false,
+        };
         if !is_compressible {
             return representation;
         }
@@ -133,7 +141,12 @@ impl Settings {
 
 /// Whether the path of an application's page may be meant, and not that of one of its files.
 fn is_page(path: &RequestPath, wanted: &Wanted) -> bool {
-    wanted.is_page || path.path().extension().is_none()
+    wanted.is_page || !may_be_asset(path)
+}
+
+/// Whether the path may as well be that of a file, so that `Accept` decides.
+fn may_be_asset(path: &RequestPath) -> bool {
+    path.path().extension().is_some()
 }
 
 fn is_missing(error: &io::Error) -> bool {

@@ -31,6 +31,8 @@ pub(super) struct Representation {
     pub(super) encoding: Encoding,
     /// Whether other clients get it in another form.
     pub(super) is_compressible: bool,
+    /// Whether clients that accept other types get no file.
+    pub(super) is_by_accept: bool,
 }
 
 /// How a file is compressed, and when.
@@ -108,14 +110,22 @@ impl Representation {
     fn insert_into(&self, headers: &mut HeaderMap, validators: &Validators) {
         validators.insert_into(headers);
         headers.insert(header::CONTENT_TYPE, self.content_type.clone());
-        if self.is_compressible {
-            headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-        }
+        self.insert_vary(headers);
         if let Some(coding) = self.encoding.coding() {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
         }
         if !self.encoding.is_live() {
             headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        }
+    }
+
+    /// Says which fields of a request decide (RFC 9110 section 12.5.5).
+    fn insert_vary(&self, headers: &mut HeaderMap) {
+        if self.is_compressible {
+            headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+        }
+        if self.is_by_accept {
+            headers.append(header::VARY, HeaderValue::from_static("accept"));
         }
     }
 
@@ -144,11 +154,8 @@ impl Representation {
 
     fn not_modified(&self, validators: &Validators) -> Response {
         let mut response = StatusCode::NOT_MODIFIED.into_response();
-        let headers = response.headers_mut();
-        validators.insert_into(headers);
-        if self.is_compressible {
-            headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-        }
+        validators.insert_into(response.headers_mut());
+        self.insert_vary(response.headers_mut());
         response
     }
 

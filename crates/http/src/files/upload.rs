@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
@@ -12,14 +13,13 @@ use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http_body_util::Limited;
 use rustix::fd::OwnedFd;
-use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 use serde_json::json;
 
 use super::conditions::Verdict;
 use super::form::Form;
 use super::negotiation::accepts_pages;
-use super::partial::{Partial, too_large};
+use super::partial::{Partial, standing, too_large};
 use super::path::reference;
 use super::refusal::Refusal;
 use super::representation::Encoding;
@@ -56,7 +56,8 @@ impl Upload {
         self
     }
 
-    /// Whether a file that is there is replaced. If not: 409.
+    /// Whether a file that is there is replaced. If not: 409. What is no file, such as a symlink,
+    /// never is.
     ///
     /// # Defaults
     /// No.
@@ -72,7 +73,7 @@ impl Upload {
     pub(super) async fn put(
         &self,
         settings: &Settings,
-        head: &Parts,
+        head: &Arc<Parts>,
         body: Body,
     ) -> Result<Response, Refusal> {
         if head.headers.contains_key(header::CONTENT_RANGE) {
@@ -81,19 +82,13 @@ impl Upload {
         }
         let path = self.admit(settings, head, 0)?;
         let name = file_name(&path)?;
-        let (directory, current) = inspect(&settings.root, &path).await?;
-        let validators = current.map(|facts| Encoding::Identity.validators(facts));
-        if Verdict::of(&head.method, &head.headers, validators.as_ref()) != Verdict::Proceed {
-            let why = "there is another version of the file than the one that is meant";
-            return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, why));
-        }
-        if current.is_some() && !self.overwrites {
-            return Err(Errno::EXIST.into());
-        }
-        let mut partial = Partial::create(directory).await?;
+        let (directory, current) = inspect(&settings.root, &path, name).await?;
+        self.judge(head, current)?;
+        let mut partial = Partial::create(directory, name).await?;
         partial.fill(body.into_data_stream(), &mut self.max.clone()).await?;
-        partial.keep(name, self.overwrites).await?;
-        let is_new = current.is_none();
+        // What stands there may be another by now.
+        let (upload, head) = (self.clone(), head.clone());
+        let is_new = partial.keep(move |current| upload.judge(&head, current)).await?;
         Ok(if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT }.into_response())
     }
 
@@ -115,9 +110,10 @@ impl Upload {
                 return Err(too_large());
             }
             let directory = open_directory(&settings.root, path.path()).await?;
-            let mut partial = Partial::create(directory).await?;
+            let mut partial = Partial::create(directory, OsStr::new(&name)).await?;
             let size = partial.fill(content, &mut room).await?;
-            partial.keep(OsStr::new(&name), self.overwrites).await?;
+            let upload = self.clone();
+            partial.keep(move |current| upload.judge_replacing(current)).await?;
             let href = reference(OsStr::new(&name), false);
             saved.push(json!({ "name": name, "href": href, "size": size }));
         }
@@ -128,6 +124,20 @@ impl Upload {
             return Ok(back_to(&path));
         }
         Ok((StatusCode::CREATED, Json(json!({ "files": saved }))).into_response())
+    }
+
+    /// Whether a PUT may go on in view of what stands there.
+    fn judge(&self, head: &Parts, current: Option<Facts>) -> Result<(), Refusal> {
+        let validators = current.map(|facts| Encoding::Identity.validators(facts));
+        if Verdict::of(&head.method, &head.headers, validators.as_ref()) != Verdict::Proceed {
+            let why = "there is another version of the file than the one that is meant";
+            return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, why));
+        }
+        self.judge_replacing(current)
+    }
+
+    fn judge_replacing(&self, current: Option<Facts>) -> Result<(), Refusal> {
+        if current.is_some() && !self.overwrites { Err(Errno::EXIST.into()) } else { Ok(()) }
     }
 
     /// What is asked before anything is read: whether it may be written there, and is not too
@@ -163,15 +173,16 @@ fn file_name(path: &RequestPath) -> Result<&OsStr, Refusal> {
         .ok_or_else(|| bad_request("no file is given this name"))
 }
 
-/// The directory for a file, and what stands there already.
-async fn inspect(root: &Root, path: &RequestPath) -> Result<(OwnedFd, Option<Facts>), Refusal> {
-    let (root, path) = (root.clone(), path.path().to_owned());
+/// The directory for a file, and what stands there under its name already.
+async fn inspect(
+    root: &Root,
+    path: &RequestPath,
+    name: &OsStr,
+) -> Result<(OwnedFd, Option<Facts>), Refusal> {
+    let (root, path, name) = (root.clone(), path.path().to_owned(), name.to_owned());
     on_disk(move || {
         let directory = root.open_directory(path.parent().unwrap_or(Path::new("")))?;
-        let current = root.stat(&path).ok();
-        if current.is_some_and(|stat| !is_file(&stat)) {
-            return Err(Errno::ISDIR.into());
-        }
+        let current = standing(&directory, &name)?;
         Ok((directory, current.as_ref().map(Facts::from)))
     })
     .await
@@ -180,10 +191,6 @@ async fn inspect(root: &Root, path: &RequestPath) -> Result<(OwnedFd, Option<Fac
 async fn open_directory(root: &Root, path: &Path) -> Result<OwnedFd, Refusal> {
     let (root, path) = (root.clone(), path.to_owned());
     on_disk(move || Ok(root.open_directory(&path)?)).await
-}
-
-fn is_file(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
 
 fn bad_request(why: &str) -> Refusal {

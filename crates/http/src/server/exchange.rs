@@ -13,13 +13,14 @@ use tokio::io::AsyncWriteExt;
 use super::buffered::{Buffered, Wait};
 use super::date::write_date;
 use super::leading::leading;
+use super::log::Entry;
 use super::recent::{KeyBuffer, Lookup};
 use super::send::write_status;
 use super::turn::{After, Begun, Broken, answer};
 use super::upgrade::Then;
 use super::{Visit, buffers, http2};
 use crate::file_slice::FileSlice;
-use crate::wire::{BadRequest, Fields, Head, Scan};
+use crate::wire::{BadRequest, Fields, Head, Scan, settle_version};
 
 /// How long a peer that is sent away is listened to: a connection that is closed with bytes unread
 /// is reset, and the peer would not learn why (RFC 9112 section 9.6).
@@ -52,8 +53,8 @@ enum Next {
 pub(super) enum End {
     /// By a close; whether the peer may still be sending.
     Close { lingers: bool },
-    /// By a refusal.
-    Refuse(BadRequest),
+    /// By a refusal, of a request that is to be logged where its head was read.
+    Refuse(BadRequest, Option<Entry>),
     /// It goes on in another protocol.
     Upgrade(Then),
     /// It goes on in HTTP/2.
@@ -169,7 +170,7 @@ impl<'a> Exchange<'a> {
         let limits = &self.visit.server.limits;
         if !self.io.input.is_empty() {
             ready!(self.io.poll_limit(cx, Wait::Head, limits.head_time));
-            return Poll::Ready(Next::End(End::Refuse(BadRequest::TooSlow)));
+            return Poll::Ready(Next::End(End::Refuse(BadRequest::TooSlow, None)));
         }
         if stopping.poll(cx).is_ready() {
             return Poll::Ready(Next::End(End::Close { lingers: false }));
@@ -212,7 +213,7 @@ impl<'a> Exchange<'a> {
                 Ok(Begin::Part) => return Found::Part,
                 Ok(Begin::Answered) => {}
                 Ok(Begin::Request(begun)) => return Found::Next(Next::Request(begun)),
-                Err(error) => return Found::Next(Next::End(End::Refuse(error))),
+                Err(error) => return Found::Next(Next::End(End::Refuse(error, None))),
             }
         }
     }
@@ -235,6 +236,7 @@ impl<'a> Exchange<'a> {
         let limits = &self.visit.server.limits;
         let Buffered { stream, input, output, .. } = &mut self.io;
         let Some(end) = self.scan.end(input, limits)? else { return Ok(Begin::Part) };
+        settle_version(&mut input[..end]);
         let mut fields = Fields::new();
         let head = Head::parse(&input[..end], &mut fields, limits)?;
         self.scan = Scan::default();
@@ -273,8 +275,8 @@ impl<'a> Exchange<'a> {
                 self.flush().await.map_err(failure)?;
                 then(leading(self.io.input, self.io.stream)).await;
             }
-            End::Refuse(error) => {
-                self.refuse(error);
+            End::Refuse(error, entry) => {
+                self.refuse(error, entry);
                 self.close(true).await;
                 return Err(failure(error.into()));
             }
@@ -290,7 +292,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Says why there is no other answer.
-    fn refuse(&mut self, error: BadRequest) {
+    fn refuse(&mut self, error: BadRequest, entry: Option<Entry>) {
         let status = error.status();
         let text = format!("{error}\n");
         let output = self.io.output();
@@ -300,7 +302,7 @@ impl<'a> Exchange<'a> {
         output.put_slice(format!("content-length: {}\r\n", text.len()).as_bytes());
         write_date(output);
         output.put_slice(format!("\r\n{text}").as_bytes());
-        self.visit.log_refusal(status, text.len() as u64);
+        self.visit.log_refusal(entry, status, text.len() as u64);
     }
 
     /// Sends what is to be sent, and ends the stream. One that `lingers` is read from for a while.

@@ -20,7 +20,7 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use portolan_core::{Error, Kind};
-use portolan_net::{Alarm, Context, Stream};
+use portolan_net::{Alarm, Stream};
 
 use self::corked::Corked;
 use self::tally::{Answer, Asked, InFlight, Tally, Wait};
@@ -142,7 +142,7 @@ async fn answer(visit: &Visit, request: Request<Incoming>, of: Arc<InFlight>) ->
     };
     let response = match entry {
         None => response,
-        Some(entry) => logged(response, entry, visit.cx.clone()),
+        Some(entry) => logged(response, entry),
     };
     response.map(|body| Answer::new(body, of))
 }
@@ -205,7 +205,7 @@ async fn respond_within(visit: &Visit, request: Request<Body>, ticket: Option<Ti
     Response::from_parts(head, body)
 }
 
-fn logged(response: Response, entry: Entry, cx: Context) -> Response {
+fn logged(response: Response, entry: Entry) -> Response {
     let status = response.status();
-    response.map(|body| Body::new(Logged { body, entry: Some(entry), status, sent: 0, cx }))
+    response.map(|body| Body::new(Logged { body, entry: Some(entry), status, sent: 0 }))
 }

@@ -13,56 +13,82 @@ use portolan_net::{Context, now};
 
 use crate::wire::Head;
 
-/// A request, until it is answered.
+/// The status of what got no answer before its client was gone, as nginx logs it.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// A request, until it is answered. One that is dropped before was given up.
 pub(super) struct Entry {
-    answered: Box<Answered>,
+    /// `None` once it was told.
+    answered: Option<Box<Answered>>,
     began: Instant,
+    cx: Context,
 }
 
 impl Entry {
-    pub(super) fn new<B>(request: &Request<B>, peer: &Endpoint) -> Self {
+    pub(super) fn new<B>(request: &Request<B>, peer: &Endpoint, cx: &Context) -> Self {
         let text = |name| request.headers().get(name).map(|value| text(value.as_bytes()));
-        Self::begin(Answered {
+        let answered = Answered {
             method: request.method().to_string(),
-            target: request.uri().to_string(),
+            target: target(request),
             version: name(request.version()),
             referer: text(header::REFERER),
             agent: text(header::USER_AGENT),
             ..nothing(peer)
-        })
+        };
+        Self::begin(answered, cx)
     }
 
     /// A request of which there is no more than its head.
-    pub(super) fn of_head(head: &Head<'_>, peer: &Endpoint) -> Self {
+    pub(super) fn of_head(head: &Head<'_>, peer: &Endpoint, cx: &Context) -> Self {
         let field = |name: &str| {
             let mut fields = head.fields();
             fields.find(|field| field.0.eq_ignore_ascii_case(name)).map(|field| text(field.1))
         };
-        Self::begin(Answered {
+        let answered = Answered {
             method: head.method.to_owned(),
             target: head.target.to_owned(),
             version: name(head.version),
             referer: field("referer"),
             agent: field("user-agent"),
             ..nothing(peer)
-        })
+        };
+        Self::begin(answered, cx)
     }
 
     /// A request that could not be read.
-    pub(super) fn unread(peer: &Endpoint) -> Self {
-        Self::begin(nothing(peer))
+    pub(super) fn unread(peer: &Endpoint, cx: &Context) -> Self {
+        Self::begin(nothing(peer), cx)
     }
 
-    fn begin(answered: Answered) -> Self {
-        Self { answered: Box::new(answered), began: now() }
+    fn begin(answered: Answered, cx: &Context) -> Self {
+        Self { answered: Some(Box::new(answered)), began: now(), cx: cx.clone() }
     }
 
     /// Tells the observers of the answer.
-    pub(super) fn answered(mut self, status: StatusCode, bytes: u64, cx: &Context) {
-        self.answered.status = status.as_u16();
-        self.answered.bytes = bytes;
-        self.answered.elapsed = now().saturating_duration_since(self.began);
-        cx.observe(&Event::Answered(self.answered));
+    pub(super) fn answered(mut self, status: StatusCode, bytes: u64) {
+        self.tell(status.as_u16(), bytes);
+    }
+
+    fn tell(&mut self, status: u16, bytes: u64) {
+        let Some(mut answered) = self.answered.take() else { return };
+        answered.status = status;
+        answered.bytes = bytes;
+        answered.elapsed = now().saturating_duration_since(self.began);
+        self.cx.observe(&Event::Answered(answered));
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.tell(CLIENT_CLOSED_REQUEST, 0);
+    }
+}
+
+/// The target as HTTP/1 has it, without the scheme and the authority that HTTP/2 sends beside it.
+fn target<B>(request: &Request<B>) -> String {
+    match request.uri().path_and_query() {
+        Some(target) if request.version() == Version::HTTP_2 => target.to_string(),
+        _ => request.uri().to_string(),
     }
 }
 
@@ -70,7 +96,7 @@ const fn name(version: Version) -> &'static str {
     match version {
         Version::HTTP_10 => "1.0",
         Version::HTTP_11 => "1.1",
-        _ => "2",
+        _ => "2.0",
     }
 }
 
@@ -84,7 +110,7 @@ fn nothing(peer: &Endpoint) -> Answered {
         peer: peer.clone(),
         method: String::new(),
         target: String::new(),
-        version: "1.1",
+        version: "",
         status: 0,
         bytes: 0,
         elapsed: Duration::ZERO,
@@ -99,7 +125,6 @@ pub(super) struct Logged {
     pub(super) entry: Option<Entry>,
     pub(super) status: StatusCode,
     pub(super) sent: u64,
-    pub(super) cx: Context,
 }
 
 impl hyper::body::Body for Logged {
@@ -129,7 +154,7 @@ impl hyper::body::Body for Logged {
 impl Drop for Logged {
     fn drop(&mut self) {
         if let Some(entry) = self.entry.take() {
-            entry.answered(self.status, self.sent, &self.cx);
+            entry.answered(self.status, self.sent);
         }
     }
 }

@@ -105,26 +105,26 @@ pub(super) async fn answer(
     begun: Begun,
 ) -> Result<After, Broken> {
     let Begun { request, asked, framing, expects_continue, may_persist, ticket } = begun;
-    let mut entry = visit.log_entry(&request);
+    let entry = visit.log_entry(&request);
     let (body, mut feed) = match body(framing, expects_continue, &visit.server.limits) {
         Ok(both) => both,
-        Err(error) => return Ok(After::End(End::Refuse(error))),
+        Err(error) => return Ok(After::End(End::Refuse(error, entry))),
     };
     if let Err(error) = feed.begin(io) {
-        return Ok(After::End(End::Refuse(error)));
+        return Ok(After::End(End::Refuse(error, entry)));
     }
     let upgrade = Upgrade::of(&request);
     let mut turn = Turn { io, visit, feed, asked, sent: 0 };
     let response = match turn.respond(request.map(|()| Body::new(body)), upgrade.clone()).await {
         Ok(response) => response,
-        Err(Broken::Bad(error)) => return Ok(After::End(End::Refuse(error))),
-        Err(Broken::Stalled) => return Ok(After::End(End::Refuse(BadRequest::TooSlow))),
+        Err(Broken::Bad(error)) => return Ok(After::End(End::Refuse(error, entry))),
+        Err(Broken::Stalled) => return Ok(After::End(End::Refuse(BadRequest::TooSlow, entry))),
         Err(broken) => return Err(broken),
     };
     let status = response.status();
     let sent = turn.send(response, may_persist, ticket).await;
-    if let Some(entry) = entry.take() {
-        entry.answered(status, turn.sent, &visit.cx);
+    if let Some(entry) = entry {
+        entry.answered(status, turn.sent);
     }
     let plan = sent?;
     if plan.switches {

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::body::{Piece, take};
 use super::fields::Fields;
-use super::head::Scan;
+use super::head::{LENGTH_MAX, Scan};
 use super::refusal::BadRequest;
 use crate::Limits;
 
@@ -92,7 +92,8 @@ impl Chunked {
             return Err(BadRequest::Chunk);
         }
         let digits = str::from_utf8(digits).map_err(|_| BadRequest::Chunk)?;
-        let size = u64::from_str_radix(digits, 16).map_err(|_| BadRequest::Chunk)?;
+        let size = u64::from_str_radix(digits, 16).ok().filter(|size| *size <= LENGTH_MAX);
+        let size = size.ok_or(BadRequest::Chunk)?;
         input.advance(end + 1);
         Ok(Some(size))
     }

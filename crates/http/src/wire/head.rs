@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 
 use super::fields::{Field, Fields, list};
 use super::refusal::BadRequest;
@@ -10,6 +10,8 @@ use crate::Limits;
 
 /// What a request line has besides its target, generously.
 const REQUEST_LINE: usize = 64;
+/// No file is longer, and others read lengths beyond as negative.
+pub(super) const LENGTH_MAX: u64 = i64::MAX as u64;
 
 /// The end of a head that comes in pieces, without looking at any byte twice.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +49,14 @@ impl Scan {
             return Err(BadRequest::TargetTooLong);
         }
         if self.seen >= limits.head { Err(BadRequest::HeadTooLarge) } else { Ok(None) }
+    }
+}
+
+/// Has a head of a later minor version be read as one of 1.1, as RFC 9110 section 2.5 wants.
+pub(crate) fn settle_version(head: &mut [u8]) {
+    let line = memchr(b'\r', head).unwrap_or_default();
+    if let [.., b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'2'..=b'9'] = &mut head[..line] {
+        *minor = b'1';
     }
 }
 
@@ -267,7 +277,8 @@ fn number(value: &[u8]) -> Result<u64, BadRequest> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(BadRequest::Length);
     }
-    str::from_utf8(value).ok().and_then(|digits| digits.parse().ok()).ok_or(BadRequest::Length)
+    let number = str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
+    number.filter(|length| *length <= LENGTH_MAX).ok_or(BadRequest::Length)
 }
 
 /// What a host and a port are made of (RFC 3986 section 3.2).

@@ -32,3 +32,4 @@ pub use refusal::BadRequest;
 
 pub(crate) use body::PIECE;
 pub(crate) use fields::list;
+pub(crate) use head::settle_version;

@@ -45,6 +45,10 @@ fn a_head_that_cannot_become_one_is_refused_at_once() {
     let long = [b"GET / HTTP/1.1\r\nx: ".to_vec(), vec![b'x'; 64 * 1024]].concat();
     assert_eq!(refused(&long), BadRequest::HeadTooLarge);
     assert_eq!(read(&long[..1000], &Limits::default()), Ok(None));
+    let of_length =
+        |length: u64| format!("P / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+    assert_eq!(refused(of_length(1 << 63).as_bytes()), BadRequest::Length);
+    assert!(read(of_length((1 << 63) - 1).as_bytes(), &Limits::default()).is_ok());
 }
 
 #[test]
@@ -128,6 +132,8 @@ fn chunks_that_are_broken_are_refused() {
         "1\r\nab",
         "1\r\na\n",
         "10000000000000000\r\n",
+        "ffffffffffffffff\r\n",
+        "8000000000000000\r\n",
         "00000000000000001\r\n",
         "1;a\x00\r\n",
         "1,\r\n",
@@ -152,6 +158,7 @@ fn what_chunks_say_beside_their_data_is_bounded() {
     assert_eq!(chunked(trailers.as_bytes()), Err(BadRequest::HeadTooLarge));
     let small = Limits { body: Some(3), ..Limits::default() };
     let body = |bytes| decode(Framing::Chunked, &small, &[bytes]);
+    assert_eq!(body(b"7fffffffffffffff\r\n"), Ok(None));
     assert!(body(b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n").unwrap().is_some());
     assert_eq!(body(b"2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n"), Err(BadRequest::BodyTooLarge));
     let announced = BodyDecoder::new(Framing::Length(4), &small);

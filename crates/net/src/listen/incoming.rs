@@ -20,8 +20,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub struct Incoming {
     pub(super) stream: Stream,
     pub(super) peer: Endpoint,
-    pub(super) via: Option<Endpoint>,
-    pub(super) destination: Option<Endpoint>,
+    pub(super) via: Option<Box<Endpoint>>,
+    pub(super) destination: Option<Box<Endpoint>>,
     pub(super) local: Option<SocketAddr>,
     pub(super) accepted: Instant,
     pub(super) meter: Arc<Meter>,
@@ -43,8 +43,8 @@ impl Incoming {
     }
 
     /// The proxy, once its header was read.
-    pub(crate) const fn via(&self) -> Option<&Endpoint> {
-        self.via.as_ref()
+    pub(crate) fn via(&self) -> Option<&Endpoint> {
+        self.via.as_deref()
     }
 
     /// Counts the connection's bytes, those of TLS and of a PROXY header included.
@@ -89,9 +89,9 @@ impl Incoming {
             say_silence(error, format!("could not read the PROXY header of {peer}"), NO_HEADER)
                 .with_endpoint(peer)
         })?;
-        self.destination = header.destination().cloned();
+        self.destination = header.destination().cloned().map(Box::new);
         if let Some(source) = header.source() {
-            self.via = Some(std::mem::replace(&mut self.peer, source.clone()));
+            self.via = Some(Box::new(std::mem::replace(&mut self.peer, source.clone())));
         }
         Ok(())
     }

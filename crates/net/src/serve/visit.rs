@@ -16,7 +16,7 @@ pub(super) const BROKEN_OFF: &str = "the connection was broken off";
 /// dropped that it is closed.
 pub(crate) struct Visit {
     peer: Endpoint,
-    via: Option<Endpoint>,
+    via: Option<Box<Endpoint>>,
     pub(super) accepted: Instant,
     passed: Passed,
     pub(super) slot: Option<OwnedSemaphorePermit>,
@@ -52,7 +52,7 @@ impl Visit {
         cx.observe(&Event::Opened { peer: peer.clone(), via: via.cloned() });
         Self {
             peer: peer.clone(),
-            via: via.cloned(),
+            via: via.cloned().map(Box::new),
             accepted: now(),
             passed: Passed::Metered(meter),
             slot: None,
@@ -91,7 +91,7 @@ impl Drop for Visit {
         let (bytes_in, bytes_out) = self.passed.counts();
         self.cx.observe(&Event::Closed {
             peer: self.peer.clone(),
-            via: self.via.clone(),
+            via: self.via.as_deref().cloned(),
             bytes_in,
             bytes_out,
             elapsed: now().saturating_duration_since(self.accepted),

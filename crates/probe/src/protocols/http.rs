@@ -1,7 +1,7 @@
 //! HTTP: a service is up when it answers a GET, whatever the status.
 
 use http::{HeaderMap, StatusCode, header};
-use portolan_core::{Phase, Scheme, redact};
+use portolan_core::{Phase, Scheme, redact_reference};
 use portolan_http::{Client, RECEIVE, Received, SEND, WAIT};
 
 use super::{Answer, Answering, BODY_MAX, Protocol, Visit};
@@ -60,7 +60,7 @@ fn status_note(status: StatusCode, headers: &HeaderMap) -> Option<String> {
     let place = headers.get(header::LOCATION).and_then(|place| place.to_str().ok());
     match place {
         Some(place) if status.is_redirection() => {
-            let place = redact(place);
+            let place = redact_reference(place);
             Some(format!("answered with status {status}, which leads to {place}"))
         }
         _ if status.is_success() => None,

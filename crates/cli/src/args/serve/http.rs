@@ -10,7 +10,7 @@ use portolan::{Endpoint, Scheme, Url, UrlError};
 use crate::args::login::Secret;
 use crate::args::pcap::PcapArgs;
 use crate::args::serving::ServingArgs;
-use crate::args::values::{Field, duration, number, size};
+use crate::args::values::{Field, duration, number, size, without_login};
 
 /// Which files, where, and for whom.
 #[derive(Args, Clone, Debug)]
@@ -158,8 +158,8 @@ impl FromStr for Place {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let url = match text.parse::<Url>() {
-            Ok(url) => url,
-            Err(UrlError::NoScheme) => return bare(text).map_err(|error| error.to_string()),
+            Ok(url) => open(url)?,
+            Err(UrlError::NoScheme) => return bare(text),
             Err(error) => return Err(error.to_string()),
         };
         match url.scheme() {
@@ -172,8 +172,13 @@ impl FromStr for Place {
     }
 }
 
+/// Says how a login is asked for where one is given.
+fn open(url: Url) -> Result<Url, String> {
+    without_login(url).map_err(|why| format!("{why}: --auth asks for one"))
+}
+
 /// Reads an address, a port, or both.
-fn bare(text: &str) -> Result<Place, UrlError> {
+fn bare(text: &str) -> Result<Place, String> {
     let port = text.strip_prefix(':').unwrap_or(text);
     let url = match port.parse::<u16>() {
         Ok(port) => Url::parse_as(&format!("127.0.0.1:{port}"), Scheme::Tcp),
@@ -184,7 +189,8 @@ fn bare(text: &str) -> Result<Place, UrlError> {
             url => url,
         },
     };
-    url.map(|url| Place::Bare(url.endpoint()))
+    let url = open(url.map_err(|error| error.to_string())?)?;
+    Ok(Place::Bare(url.endpoint()))
 }
 
 #[cfg(test)]
@@ -210,6 +216,9 @@ mod tests {
         let refused = |text: &str| text.parse::<Place>().unwrap_err();
         assert!(refused("ftp://127.0.0.1").contains("not on ftp:"));
         assert!(refused("http://127.0.0.1/a").contains("no path"));
+        for with_login in ["http://ann:secret@127.0.0.1:0", "ann:secret@127.0.0.1:0"] {
+            assert_eq!(refused(with_login), "where to listen has no login: --auth asks for one");
+        }
         assert!(refused("127.0.0.1:99999").contains("port"), "{}", refused("127.0.0.1:99999"));
     }
 }

@@ -7,7 +7,7 @@ use portolan::{Scheme, Url, UrlError};
 
 use crate::args::pcap::PcapArgs;
 use crate::args::serving::ServingArgs;
-use crate::args::values::{duration, number};
+use crate::args::values::{duration, number, without_login};
 use crate::args::websocket::WebSocketServerArgs;
 
 /// What is done with each WebSocket, and where.
@@ -59,7 +59,7 @@ fn place(text: &str) -> Result<Url, String> {
         Ok(port) => Url::parse_as(&format!("127.0.0.1:{port}"), Scheme::Ws),
         Err(_) => Url::parse_as(text, Scheme::Ws),
     };
-    let url = url.map_err(|error: UrlError| error.to_string())?;
+    let url = without_login(url.map_err(|error: UrlError| error.to_string())?)?;
     match url.scheme() {
         Scheme::Ws | Scheme::Wss if url.path_and_query() == "/" => Ok(url),
         Scheme::Ws | Scheme::Wss => Err("where to listen has no path".to_owned()),
@@ -80,5 +80,6 @@ mod tests {
         assert_eq!(url("0.0.0.0:9000"), "ws://0.0.0.0:9000/");
         assert!(place("http://127.0.0.1").unwrap_err().contains("not on http:"));
         assert!(place("ws://127.0.0.1/chat").unwrap_err().contains("no path"));
+        assert!(place("ws://ann:secret@127.0.0.1:0").unwrap_err().contains("no login"));
     }
 }
