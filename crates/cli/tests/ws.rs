@@ -404,6 +404,8 @@ fn who_is_not_a_websocket_is_named() {
     let url = servers.url("http").replace("http:", "ws:");
     let run = connect(&[&(url.clone() + "status/401")], "");
     assert_eq!(run.code, Some(67), "{}", run.err);
+    let hint = "hint: put a user name and a password before the host of the URL";
+    assert!(run.err.contains(hint), "{}", run.err);
     for (status, code) in [("403", 9), ("404", 78), ("429", 9), ("503", 9), ("302", 8)] {
         let run = connect(&[&format!("{url}status/{status}")], "");
         assert_eq!(run.code, Some(code), "{}", run.err);

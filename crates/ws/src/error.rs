@@ -71,7 +71,10 @@ impl Refused {
     /// What to do about it.
     pub(crate) fn hint(&self) -> Option<String> {
         match (self.status.as_u16(), &self.location) {
-            (401, _) => Some("the server wants a login, as in ws://user:password@host".to_owned()),
+            // Whoever shows it leaves out what looks like a login in a URL.
+            (401, _) => {
+                Some("put a user name and a password before the host of the URL".to_owned())
+            }
             (403, _) => Some("servers often refuse origins that they do not know".to_owned()),
             (301..=308, Some(location)) => Some(format!("the server sends you to {location}")),
             (200, _) => Some("this path is served by HTTP: check the path".to_owned()),
