@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use portolan::is_invisible;
+
 /// Removes what can steer a terminal or disguise text: control characters, and those that change
 /// direction or have no width. White space of any kind becomes a space, so that one line stays
 /// one.
@@ -54,23 +56,7 @@ fn is_begun(bytes: &[u8]) -> bool {
 }
 
 fn is_plain(c: char) -> bool {
-    !c.is_control() && !is_invisible(c)
-}
-
-/// Bidirectional controls (UAX #9), zero-width characters, and the invisible tags.
-const fn is_invisible(c: char) -> bool {
-    matches!(
-        c,
-        '\u{ad}'
-            | '\u{61c}'
-            | '\u{180e}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}'
-    )
+    !is_invisible(c)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use http::header::{self, HeaderMap};
 use percent_encoding::percent_decode_str;
-use portolan_core::Url;
+use portolan_core::{Url, is_invisible};
 
 /// The most bytes of a name: what file systems allow, less room for the names beside it.
 const NAME_MAX: usize = 200;
@@ -53,13 +53,6 @@ pub fn safe_name(name: &str) -> Option<String> {
     let name = if is_device(stem) { format!("_{trimmed}") } else { trimmed.to_owned() };
     let name = shorten(&name);
     (!name.is_empty()).then_some(name)
-}
-
-/// Control characters, and those that hide or turn around what stands beside them.
-pub(crate) fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
 /// Names that Windows takes for devices, with any extension.

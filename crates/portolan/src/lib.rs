@@ -16,7 +16,7 @@
 pub use portolan_core::{
     Answered, Attempt, Backoff, Blame, Deadline, Direction, Endpoint, Error, Event, Failure, Frame,
     Host, HostError, Kind, Phase, Refusal, Scheme, Span, Timeouts, Timings, Transport, Url,
-    UrlError, Value, redact, redact_reference, units,
+    UrlError, Value, is_invisible, redact, redact_reference, units,
 };
 pub use portolan_http as http;
 pub use portolan_lab as lab;

@@ -9,13 +9,13 @@ use axum::response::{IntoResponse, Response};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
+use portolan_core::is_invisible;
 use portolan_core::units::show_size;
 
 use super::Settings;
 use super::encodings::compressed;
 use super::listing::{Column, Entry, Listing, Order};
 use super::path::reference;
-use crate::disposition::is_invisible;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");

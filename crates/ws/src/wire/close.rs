@@ -210,6 +210,12 @@ mod tests {
     }
 
     #[test]
+    fn a_reason_is_shown_without_what_turns_it_around() {
+        let close = Close::new(CloseCode(4000), "\u{202e}txt.exe\u{1b}[2J\u{200b}\n");
+        assert!(close.to_string().ends_with(": txt.exe [2J"), "{close}");
+    }
+
+    #[test]
     fn each_end_closes_once() {
         let (bye, done) = (Close::new(CloseCode(4000), "bye"), Close::new(CloseCode::NORMAL, ""));
         let mut closing = Closing::default();

@@ -47,7 +47,7 @@ pub enum Role {
     Server,
 }
 
-/// What a peer wrote, fit to be shown: in one line, without control characters.
+/// What a peer wrote, fit to be shown: in one line, without what steers a terminal or hides.
 pub(crate) fn printable(text: &str) -> String {
-    text.replace(char::is_control, " ").trim().to_owned()
+    text.replace(portolan_core::is_invisible, " ").trim().to_owned()
 }
