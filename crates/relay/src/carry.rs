@@ -399,7 +399,7 @@ mod tests {
     async fn an_answer_that_is_due_is_awaited_for_longer() {
         let second = Duration::from_secs(1);
         let ahoy = || "ahoy\n".to_owned();
-        assert_eq!(ask(Some(0 * second)).await, (ahoy(), 0, 2 * second));
+        assert_eq!(ask(Some(Duration::ZERO)).await, (ahoy(), 0, 2 * second));
         assert_eq!(ask(Some(9 * second)).await, (ahoy(), 0, 11 * second));
         assert_eq!(ask(None).await, (String::new(), 1, 10 * second));
     }

@@ -71,18 +71,20 @@ fn clients_of_python_are_content() {
     }
 }
 
-/// A page from loopback: pages from elsewhere may not connect to there.
-fn page() -> (Browser, Servers) {
+/// A page from loopback: pages from elsewhere may not connect to there. Its origin, too.
+fn page() -> (Browser, Servers, String) {
     let site = Servers::only(&["http"]);
     let mut browser = Browser::start();
-    browser.open(&(site.url("http") + "html"));
-    (browser, site)
+    let url = site.url("http");
+    browser.open(&format!("{url}html"));
+    (browser, site, url.trim_end_matches('/').to_owned())
 }
 
 #[test]
 fn a_page_in_chromium_talks() {
-    let (_server, url) = serve(&["serve", "ws", "--echo", "--listen", ":0", "--compressed"]);
-    let (mut browser, _site) = page();
+    let (mut browser, _site, origin) = page();
+    let server = ["serve", "ws", "--echo", "--listen", ":0", "--compressed", "--origin", &origin];
+    let (_server, url) = serve(&server);
     let heard = browser.evaluate(&format!(
         "new Promise((resolve, reject) => {{
             const heard = [];
@@ -110,9 +112,11 @@ fn a_page_in_chromium_talks() {
 
 #[test]
 fn a_page_agrees_on_a_subprotocol_or_fails() {
-    let (_server, url) = serve(&["listen", "ws:0", "--echo", "--subprotocol", "chat"]);
-    let (mut browser, _site) = page();
-    let mut opened = |protocol: &str| -> Value {
+    let (mut browser, _site, origin) = page();
+    let server = ["listen", "ws:0", "--echo", "--subprotocol", "chat"];
+    let (_server, url) = serve(&[&server[..], &["--origin", &origin]].concat());
+    let (_closed, other) = serve(&server);
+    let mut opened = |url: &str, protocol: &str| -> Value {
         browser.evaluate(&format!(
             "new Promise(resolve => {{
                 const socket = new WebSocket('{url}', '{protocol}');
@@ -121,8 +125,10 @@ fn a_page_agrees_on_a_subprotocol_or_fails() {
             }})"
         ))
     };
-    assert_eq!(opened("chat"), "chat");
-    assert_eq!(opened("tea"), 1006);
+    assert_eq!(opened(&url, "chat"), "chat");
+    assert_eq!(opened(&url, "tea"), 1006);
+    // A page of another origin.
+    assert_eq!(opened(&other, "chat"), 1006);
 }
 
 #[test]
