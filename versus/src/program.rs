@@ -23,7 +23,9 @@ impl Program {
         if !output.status.success() {
             bail!("{name} {flag} ended with {}", output.status);
         }
-        let version = version(&String::from_utf8_lossy(&output.stdout));
+        // nginx prints it to stderr.
+        let printed = [output.stdout, output.stderr].concat();
+        let version = version(&String::from_utf8_lossy(&printed));
         Ok(Self { path, version })
     }
 
@@ -68,7 +70,8 @@ fn build() -> anyhow::Result<PathBuf> {
 fn version(text: &str) -> String {
     let is_version =
         |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
-    text.split_whitespace().find(is_version).unwrap_or("?").to_owned()
+    let mut words = text.split(|c: char| c.is_whitespace() || c == '/');
+    words.find(is_version).unwrap_or("?").to_owned()
 }
 
 #[cfg(test)]
@@ -81,6 +84,7 @@ mod tests {
             ("portolan 0.1.0 (aws-lc-rs)", "0.1.0"),
             ("HAProxy version 2.6.12-1+deb12u4 2026/10/17", "2.6.12-1+deb12u4"),
             ("socat by G. R. - see www.example.org\nsocat version 1.7.4.4 on 06 Nov", "1.7.4.4"),
+            ("nginx version: nginx/1.22.1\n", "1.22.1"),
             ("no number", "?"),
         ];
         for (text, expected) in texts {

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::args::output::{Color, OutputArgs};
 use crate::exit::Exit;
+use crate::row;
 use crate::sanitize::sanitize;
 use crate::show;
 
@@ -103,6 +104,12 @@ impl Console {
         if self.is_off_stdout { io::stderr().is_terminal() } else { io::stdout().is_terminal() }
     }
 
+    /// Whether data goes to a terminal on which the cursor can be moved.
+    pub(crate) fn is_screen(&self) -> bool {
+        let kind = std::env::var_os("TERM").unwrap_or_default();
+        self.is_terminal() && !kind.is_empty() && kind != "dumb"
+    }
+
     /// Whether data is for people to read, and so is laid out: on a terminal, or where colour is
     /// asked for.
     #[must_use]
@@ -146,16 +153,26 @@ impl Console {
         self.line(text)
     }
 
+    /// Keeps this row of the terminal below all that is written from now on, in place of the one
+    /// before; none where it is empty. Stdin and stdout are that terminal.
+    pub(crate) fn keep_row(&self, text: String) -> io::Result<()> {
+        row::replace(&mut io::stdout(), text)
+    }
+
     /// Writes data to stdout as it is.
     ///
     /// # Errors
     /// [`Kind::Write`].
     pub fn data(&self, bytes: &[u8]) -> Result<(), Error> {
-        let write = |mut out: Box<dyn Write>| out.write_all(bytes).and_then(|()| out.flush());
-        if self.is_off_stdout {
-            return write(Box::new(io::stderr().lock())).map_err(write_error);
+        self.write(bytes).map_err(write_error)
+    }
+
+    /// As [`data`](Self::data), with the error of the system.
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        match self.is_off_stdout {
+            true => row::write_above(&mut io::stderr(), bytes),
+            false => row::write_above(&mut io::stdout(), bytes),
         }
-        write(Box::new(io::stdout().lock())).map_err(write_error)
     }
 
     /// Where data goes, without the search for ends of lines that the standard library's stdout
@@ -272,8 +289,13 @@ impl Console {
 
     /// There is nobody left to tell when stderr fails.
     fn say(&self, text: &str) {
-        let mut err = AutoStream::new(io::stderr().lock(), self.err);
-        let _ = err.write_all(format!("{text}\n").as_bytes());
+        let mut styled = AutoStream::new(Vec::new(), self.err);
+        let _ = styled.write_all(format!("{text}\n").as_bytes());
+        let (line, mut err) = (styled.into_inner(), io::stderr());
+        let _ = match err.is_terminal() {
+            true => row::write_above(&mut err, &line),
+            false => err.write_all(&line),
+        };
     }
 }
 

@@ -9,6 +9,7 @@ pub mod args;
 mod config;
 pub mod console;
 pub mod exit;
+mod row;
 pub mod run;
 mod sanitize;
 mod settings;

@@ -1,16 +1,17 @@
 //! `probe` with many targets, expectations, rounds and forms of output.
 #![expect(clippy::unwrap_used, reason = "what is needed for a test and fails, fails it")]
 
+#[path = "support/pty.rs"]
+mod pty;
 #[expect(dead_code, reason = "these tests need no long scripts")]
 mod support;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 
+use pty::Pty;
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::pty::OpenptFlags;
 use serde_json::Value;
 use support::{Portolan, Run, Servers, answering, get, run};
 
@@ -443,20 +444,14 @@ fn nothing_is_wider_than_the_terminal() {
 
 /// What a terminal of this width gets to see.
 fn on_terminal(columns: u16, args: &[&str]) -> String {
-    let pty = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    rustix::pty::grantpt(&pty).unwrap();
-    rustix::pty::unlockpt(&pty).unwrap();
-    let size = rustix::termios::Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-    rustix::termios::tcsetwinsize(&pty, size).unwrap();
-    let name = rustix::pty::ptsname(&pty, Vec::new()).unwrap();
-    let end = fs::File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    let mut pty = Pty::new(24, columns);
     let mut command = Portolan::new().command(args);
-    command.stdout(Stdio::from(OwnedFd::from(end)));
+    command.stdout(pty.open());
     let mut child = command.spawn().unwrap();
     // The terminal hangs up once nobody has its other end open.
     drop(command);
     let mut shown = Vec::new();
-    let _ = fs::File::from(pty).read_to_end(&mut shown);
+    let _ = pty.controller.read_to_end(&mut shown);
     child.wait().unwrap();
     String::from_utf8(shown).unwrap().replace('\r', "")
 }

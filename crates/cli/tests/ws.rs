@@ -6,7 +6,7 @@
 #[expect(dead_code, reason = "these tests need not all of it")]
 mod support;
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::{ChildStdin, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -395,6 +395,40 @@ fn a_server_that_stops_says_that_it_goes_away() {
     server.signal(Signal::TERM);
     assert_eq!(frame(&mut client, "close")["code"], 1001);
     assert_eq!((client.end().code, server.end().code), (Some(0), Some(0)));
+}
+
+#[test]
+fn a_log_of_frames_that_cannot_be_written_ends_the_verb() {
+    // The peer stays: nothing else ends it.
+    let (url, _heads) = server("", |mut stream| {
+        stream.write_all(&frame(PING, b"there?"))?;
+        io::copy(&mut stream, &mut io::sink()).map(drop)
+    });
+    for flags in [&[][..], &["--exec", "cat"], &["--reconnect"]] {
+        let portolan = Portolan::new();
+        let mut command = portolan.command(&[&["connect", &url, "--json"], flags].concat());
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        command.stdin(Stdio::piped()).stdout(full).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let _input = child.stdin.take();
+        let run = Run::from(child.wait_with_output().unwrap());
+        let sentence = "portolan: could not write to stdout: no space left on device";
+        run.failed(23, &[sentence]);
+    }
+
+    // A server, too, ends without a word when nobody is left to read its log.
+    let (mut child, url) = {
+        let mut command = Portolan::new().command(&["listen", "ws:0", "--json"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let listening: Value = serde_json::from_str(&line).unwrap();
+        (child, listening["url"].as_str().unwrap().to_owned())
+    };
+    let _input = child.stdin.take();
+    connect(&[&url], "hi\n");
+    Run::from(child.wait_with_output().unwrap()).failed(0, &[]);
 }
 
 #[test]

@@ -5,7 +5,6 @@
 mod body;
 mod buffered;
 mod buffers;
-mod corked;
 mod date;
 mod exchange;
 mod http2;
@@ -28,13 +27,13 @@ use http::response::Parts;
 use http::{Request, StatusCode};
 use portolan_core::Error;
 use portolan_net::fault::{Faults, Reply};
-use portolan_net::{Connection, Context, Handler, Info, Listener, serve};
+use portolan_net::{Connection, Context, Handler, Info, Listener, Rest, serve};
 use tower::ServiceExt;
 
 pub use self::limits::Limits;
 pub use self::upgrade::upgrade;
 
-use self::exchange::Exchange;
+use self::exchange::{Ended, Exchange};
 use self::log::Entry;
 use self::recent::{KeyBuffer, Lookup, Recent, Ticket};
 use crate::file_slice::FileSlice;
@@ -113,28 +112,53 @@ impl Server {
 }
 
 impl Handler for Server {
-    fn handle(
+    async fn handle(&self, connection: Connection, cx: Context) -> Result<(), Error> {
+        self.attend(connection, cx, false).await.map(drop)
+    }
+
+    fn turn(
         &self,
         connection: Connection,
         cx: Context,
-    ) -> impl Future<Output = Result<(), Error>> + Send {
-        let Connection { stream, info, faults } = connection;
+    ) -> impl Future<Output = Result<Option<Rest>, Error>> + Send {
+        self.attend(connection, cx, true)
+    }
+}
+
+impl Server {
+    /// Answers requests until the connection ends or, where it may, rests.
+    fn attend(
+        &self,
+        connection: Connection,
+        cx: Context,
+        may_rest: bool,
+    ) -> impl Future<Output = Result<Option<Rest>, Error>> + Send + use<> {
+        let Connection { stream, info, faults, note, .. } = connection;
         let faults = faults.has_events().then(|| Box::new(faults));
+        let may_rest = may_rest && faults.is_none() && stream.is_plain();
         let visit = Visit { server: self.shared.clone(), info, faults, cx };
         async move {
             if visit.alpn() == Some("h2") {
-                return Box::pin(http2::serve(stream, visit)).await;
+                Box::pin(http2::serve(stream, visit)).await?;
+                return Ok(None);
             }
-            let http2 = {
+            let ended = {
                 let stopping = pin!(visit.cx.stopping());
-                let mut exchange = Exchange::new(stream, &visit);
+                let mut exchange = Exchange::new(stream, &visit, note, may_rest);
                 let end = exchange.run(stopping).await;
                 // Boxed, so that a connection that is idle needs no room for it.
                 Box::pin(exchange.finish(end)).await?
             };
-            match http2 {
-                Some(stream) => Box::pin(http2::serve(stream, visit)).await,
-                None => Ok(()),
+            match ended {
+                Ended::Closed => Ok(None),
+                Ended::Http2(stream) => {
+                    Box::pin(http2::serve(stream, visit)).await?;
+                    Ok(None)
+                }
+                Ended::Resting { stream, note, limit } => {
+                    let connection = Connection { note, ..Connection::new(stream, visit.info) };
+                    Ok(Some(Rest { connection, limit }))
+                }
             }
         }
     }

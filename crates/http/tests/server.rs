@@ -18,7 +18,7 @@ use http::StatusCode;
 use portolan_core::Kind;
 use portolan_http::{Limits, Server, upgrade};
 use portolan_net::fault::Plan;
-use portolan_net::{Dialer, Info, Stream, now};
+use portolan_net::{Dialer, Handler, Info, Stream, now};
 use support::{bodies, client, context, dial, exchange, listener, server, statuses};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, oneshot};
@@ -380,4 +380,44 @@ async fn a_body_may_not_rest_and_neither_may_the_reader() {
     stream.write_all(b"PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nahoy").await.unwrap();
     assert_eq!(statuses(&rest(&mut stream).await), [408]);
     assert!((60..63).contains(&(now() - started).as_secs()));
+}
+
+#[tokio::test]
+async fn a_silent_connection_rests_and_its_requests_are_counted_on() {
+    const ASK: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    let limits = Limits { requests: Some(3), ..Limits::default() };
+    let keep_alive = limits.keep_alive;
+    let routes = Router::new().route("/", get(|| async { "ahoy" }));
+    let (server, listener, cx) =
+        (Server::new(routes).with_limits(limits), listener().await, context());
+    let mut peer = dial(&listener.local_url()).await;
+    let accepted = listener.accept().await.establish(&cx).await.unwrap().unwrap();
+    // It waits for the first request as it does for others, and not as long.
+    let rest = server.turn(accepted, cx.clone()).await.unwrap().unwrap();
+    assert!(rest.connection.note == 0 && rest.limit < keep_alive);
+    peer.write_all(ASK).await.unwrap();
+    let rest = server.turn(rest.connection, cx.clone()).await.unwrap().unwrap();
+    assert!(rest.connection.note == 1 && rest.limit < keep_alive, "{rest:?}");
+    peer.write_all(&[ASK, ASK].concat()).await.unwrap();
+    let ended = server.turn(rest.connection, cx.clone());
+    let mut heard = String::new();
+    let (ended, read) = tokio::join!(ended, peer.read_to_string(&mut heard));
+    read.unwrap();
+    assert!(ended.unwrap().is_none());
+    assert_eq!(heard.matches("HTTP/1.1 200 OK").count(), 3);
+    assert_eq!(heard.matches("connection: close").count(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_plain_does_not_rest() {
+    let (ours, mut theirs) = tokio::io::duplex(1024);
+    let listener = listener().await;
+    let _peer = dial(&listener.local_url()).await;
+    let mut accepted = listener.accept().await.establish(&context()).await.unwrap().unwrap();
+    accepted.stream = Stream::boxed(ours);
+    let server = Server::new(Router::new());
+    let turn = server.turn(accepted, context());
+    let silence = context().limited(Some(Duration::from_millis(100)));
+    assert!(silence.until_deadline(turn).await.is_none());
+    assert_eq!(theirs.read(&mut [0]).await.unwrap(), 0);
 }

@@ -4,9 +4,9 @@
 //! it is dropped; many can run side by side. It prints nothing.
 //!
 //! `http` and `https` have the routes of httpbin, with its JSON, and some more: server-sent events,
-//! trailers, uploads, and a small linked site for crawlers. Their page `/` lists them. What a
-//! request controls is bounded: pauses to 10 s, generated bodies to 100 KiB (`/drip` to 10 MiB),
-//! bodies that are kept to 4 MiB.
+//! trailers, uploads, and a small linked site for crawlers. Their page `/` lists them; [`routes`]
+//! has them for a server of one's own. What a request controls is bounded: pauses to 10 s,
+//! generated bodies to 100 KiB (`/drip` to 10 MiB), bodies that are kept to 4 MiB.
 //!
 //! ```
 //! use portolan_lab::Lab;
@@ -25,3 +25,4 @@ mod lab;
 mod servers;
 
 pub use lab::{Builder, Lab, Ports, Server};
+pub use servers::routes;

@@ -17,6 +17,16 @@ pub struct Connection {
     /// What is to go wrong on purpose with what the protocol says: a server asks. Nothing, where
     /// we dialled.
     pub faults: Faults,
+    /// What the handler noted when it let the connection [rest](crate::Rest); 0 at first.
+    pub note: u64,
+}
+
+impl Connection {
+    /// A connection with which nothing is to go wrong, and of which nothing was noted.
+    #[must_use]
+    pub fn new(stream: Stream, info: Info) -> Self {
+        Self { stream, info, faults: Faults::default(), note: 0 }
+    }
 }
 
 /// The facts about a connection.

@@ -14,7 +14,6 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use crate::attempts::{hint, no_connection, say_silence};
 use crate::eyeballs::{interleave, race};
-use crate::fault::Faults;
 use crate::pcap::{Capture, Ends, Tap};
 use crate::proxy::{Proxies, tunnel};
 use crate::tls::Tls;
@@ -339,7 +338,7 @@ impl Dialer {
                     info.remote = Some(remote);
                     info.local = Some(local);
                     let stream = self.captured(stream.into(), Some(Ends::Inet { local, remote }));
-                    Ok(Connection { stream, info, faults: Faults::default() })
+                    Ok(Connection::new(stream, info))
                 }
                 Err(attempts) => Err(no_connection(endpoint, attempts)),
             }
@@ -357,7 +356,7 @@ impl Dialer {
             cx.fact(Phase::CONNECT, "address", endpoint.to_string());
             let info = Info::new(endpoint.clone());
             let stream = self.captured(stream.into(), Some(Ends::Unix(endpoint.to_string())));
-            Ok(Connection { stream, info, faults: Faults::default() })
+            Ok(Connection::new(stream, info))
         })
         .await
     }
@@ -496,10 +495,10 @@ async fn secure(
     host: &Host,
     cx: &Context,
 ) -> Result<Connection, Error> {
-    let Connection { stream, mut info, faults } = connection;
+    let Connection { stream, mut info, .. } = connection;
     let (stream, facts) = tls.connect(stream, host, cx).await?;
     info.tls = Some(Box::new(facts));
-    Ok(Connection { stream, info, faults })
+    Ok(Connection::new(stream, info))
 }
 
 async fn unix_stream(host: &Host) -> io::Result<UnixStream> {

@@ -65,6 +65,6 @@ pub use join::{Broken, Carried, Join, Pace, Until, echo, join};
 pub use listen::{Incoming, Listener, Share};
 pub use resolve::{Resolve, SystemResolver};
 pub use retry::{Retry, retry};
-pub use serve::{Handler, serve};
+pub use serve::{Handler, Rest, serve};
 pub use session::{Session, Sessions, serve_datagrams};
 pub use stream::{Meter, Stream};

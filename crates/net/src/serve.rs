@@ -7,20 +7,23 @@
 //! up all others. [`Listener::share`] gives each of several such loops a socket of its own. For
 //! libraries that block there is [`blocking`](crate::blocking), a thread a connection.
 
-use std::future::Future;
-use std::sync::Arc;
-use std::time::Instant;
+mod resting;
+mod visit;
+mod visitors;
 
-use portolan_core::{Blame, Endpoint, Error, Event, Kind, Timeouts};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use tokio::task::JoinSet;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portolan_core::{Error, Timeouts};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Connection, Context, Incoming, Listener, Meter, now};
+pub(crate) use self::visit::Visit;
 
-/// Why a connection was closed whose handler did not get to its end: it panicked, or went on beyond
-/// the drain limit.
-const BROKEN_OFF: &str = "the connection was broken off";
+use self::visitors::Visitors;
+use crate::{Connection, Context, Listener};
 
 /// What a server does with a connection, or with a [`Session`](crate::Session) of datagrams.
 ///
@@ -29,6 +32,30 @@ const BROKEN_OFF: &str = "the connection was broken off";
 pub trait Handler<C = Connection>: Send + Sync + 'static {
     /// Handles one connection until it ends.
     fn handle(&self, connection: C, cx: Context) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Handles one connection until it ends or comes to [`Rest`], after which it is handled anew.
+    ///
+    /// # Defaults
+    /// Until it ends.
+    fn turn(
+        &self,
+        connection: C,
+        cx: Context,
+    ) -> impl Future<Output = Result<Option<Rest<C>>, Error>> + Send {
+        let handling = self.handle(connection, cx);
+        async { handling.await.map(|()| None) }
+    }
+}
+
+/// A connection that waits for its peer to say something, between two requests say, and that a
+/// server holds without a task meanwhile: a few hundred bytes instead of some thousand.
+#[derive(Debug)]
+pub struct Rest<C = Connection> {
+    /// The connection. Its stream must be [plain](crate::Stream::is_plain), and what was sent to it
+    /// flushed; else it ends. No faults are kept.
+    pub connection: C,
+    /// How long the peer may say nothing before the connection is closed; a year at most.
+    pub limit: Duration,
 }
 
 impl<C, F, Fut> Handler<C> for F
@@ -49,6 +76,14 @@ impl<H: Handler> Handler for Arc<H> {
     ) -> impl Future<Output = Result<(), Error>> + Send {
         (**self).handle(connection, cx)
     }
+
+    fn turn(
+        &self,
+        connection: Connection,
+        cx: Context,
+    ) -> impl Future<Output = Result<Option<Rest>, Error>> + Send {
+        (**self).turn(connection, cx)
+    }
 }
 
 /// Accepts connections and hands each to `handler`, in a task of its own, until `shutdown` is
@@ -67,27 +102,25 @@ pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Fut
     }
     let drain = settings.drain;
     let faults = settings.faults.clone();
-    let handler = Arc::new(handler);
-    let mut tasks = JoinSet::new();
-    let mut shutdown = std::pin::pin!(shutdown);
+    let mut visitors = Visitors::new(handler);
+    let mut shutdown = pin!(shutdown);
     let is_its_one_served = 'accepting: loop {
         // One wait for the next connection, whoever ends meanwhile: a pause after a failure counts.
-        let mut accepting = std::pin::pin!(listener.accept());
+        let mut accepting = pin!(listener.accept());
         let incoming = loop {
             tokio::select! {
                 () = &mut shutdown => break 'accepting false,
                 incoming = &mut accepting => break incoming,
-                Some(_) = tasks.join_next() => {}
+                Some(()) = visitors.next() => {}
             }
         };
-        let incoming = Box::new(incoming);
         let cx = cx.of_connection(incoming.peer());
         if !listener.settings.once {
-            tasks.spawn(attend(incoming, handler.clone(), cx, None));
+            visitors.welcome(incoming, cx, None);
             continue;
         }
         let (established, is_established) = oneshot::channel();
-        tasks.spawn(attend(incoming, handler.clone(), cx, Some(established)));
+        visitors.welcome(incoming, cx, Some(established));
         tokio::select! {
             () = &mut shutdown => break false,
             // Who does not get so far as to be served does not count.
@@ -97,138 +130,36 @@ pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Fut
         }
     };
     drop(listener);
-    let mut all = std::pin::pin!(async {
-        while tasks.join_next().await.is_some() {}
-        faults.delivered().await;
-    });
     if is_its_one_served {
         tokio::select! {
-            () = &mut all => return,
+            () = visitors.all() => return faults.delivered().await,
             () = &mut shutdown => {}
         }
     }
     stopping.cancel();
+    let all = async {
+        visitors.leave().await;
+        faults.delivered().await;
+    };
     Context::new(Timeouts::default()).limited(Some(drain)).until_deadline(all).await;
-}
-
-/// Accompanies a connection from its accept to its end.
-async fn attend(
-    incoming: Box<Incoming>,
-    handler: Arc<impl Handler>,
-    cx: Context,
-    told: Option<oneshot::Sender<()>>,
-) {
-    // Boxed, like what came in and the handler's own future, which is all that is held later: moved
-    // about, it would be held twice.
-    let begin = Box::pin(async {
-        let (visit, established) = establish(*incoming, &cx).await?;
-        if let (Some(told), Ok(_)) = (told, &established) {
-            let _ = told.send(());
-        }
-        let handle = |connection| Box::pin(handler.handle(connection, cx.clone()));
-        Some((visit, established.map(|connection| connection.map(handle))))
-    });
-    let Some((mut visit, begun)) = begin.await else { return };
-    let result = match begun {
-        Ok(Some(handling)) => handling.await,
-        Ok(None) => Ok(()),
-        Err(error) => Err(error),
-    };
-    visit.end(result);
-}
-
-/// Lets a peer in, and makes its connection usable; `None` where it was not let in.
-async fn establish(
-    mut incoming: Incoming,
-    cx: &Context,
-) -> Option<(Visit<'_>, Result<Option<Connection>, Error>)> {
-    let accepted = now();
-    let admitted = tokio::select! {
-        admitted = incoming.admit(cx) => admitted,
-        () = cx.stopping() => return None,
-    };
-    if matches!(admitted, Ok(false)) {
-        return None;
-    }
-    let mut visit = Visit::begin(incoming.peer(), incoming.via(), incoming.meter(), cx);
-    visit.accepted = accepted;
-    visit.slot = incoming.take_slot();
-    let established = match admitted {
-        Ok(_) => tokio::select! {
-            established = incoming.establish(cx) => established,
-            () = cx.stopping() => Ok(None),
-        },
-        Err(error) => Err(error),
-    };
-    Some((visit, established))
-}
-
-/// A connection or session of which the observers know: they see that it opens, and when this is
-/// dropped that it is closed.
-pub(crate) struct Visit<'a> {
-    peer: Endpoint,
-    via: Option<Endpoint>,
-    accepted: Instant,
-    meter: Arc<Meter>,
-    slot: Option<OwnedSemaphorePermit>,
-    /// What ended it, where it is not a plain close: until it has ended, that it is broken off.
-    failure: Option<Error>,
-    cx: &'a Context,
-}
-
-impl<'a> Visit<'a> {
-    pub(crate) fn begin(
-        peer: &Endpoint,
-        via: Option<&Endpoint>,
-        meter: Arc<Meter>,
-        cx: &'a Context,
-    ) -> Self {
-        cx.observe(&Event::Opened { peer: peer.clone(), via: via.cloned() });
-        Self {
-            peer: peer.clone(),
-            via: via.cloned(),
-            accepted: now(),
-            meter,
-            slot: None,
-            failure: Some(Error::new(Kind::Lost, BROKEN_OFF).with_blame(Blame::Us)),
-            cx,
-        }
-    }
-
-    /// The handler has come to its end.
-    pub(crate) fn end(&mut self, result: Result<(), Error>) {
-        self.failure = result.err();
-    }
-}
-
-impl Drop for Visit<'_> {
-    fn drop(&mut self) {
-        // Who hears that one has gone can count on its place.
-        self.slot = None;
-        self.cx.observe(&Event::Closed {
-            peer: self.peer.clone(),
-            via: self.via.clone(),
-            bytes_in: self.meter.read(),
-            bytes_out: self.meter.written(),
-            elapsed: now().saturating_duration_since(self.accepted),
-            failure: self.failure.take().map(Arc::new),
-        });
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::future::pending;
     use std::sync::Mutex;
-    use std::time::Duration;
+    use std::time::Instant;
 
     use futures_util::FutureExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::mpsc;
 
+    use portolan_core::Event;
+
+    use super::visit::BROKEN_OFF;
     use super::*;
     use crate::fault::Plan;
-    use crate::{Dialer, Observer};
+    use crate::{Dialer, Observer, now};
 
     /// Passes on why connections were closed.
     struct Failures(mpsc::UnboundedSender<Option<String>>);
@@ -305,5 +236,110 @@ mod tests {
         serve(listener, handler, async { is_ready.await.unwrap() }).await;
         assert_eq!(now() - started, Duration::from_secs(3));
         assert_eq!(ends.recv().await.unwrap().unwrap(), BROKEN_OFF);
+    }
+
+    /// Answers what it hears, once a turn, with the number of the turn.
+    struct OneByOne;
+
+    impl Handler for OneByOne {
+        async fn handle(&self, connection: Connection, cx: Context) -> Result<(), Error> {
+            self.turn(connection, cx).await.map(drop)
+        }
+
+        async fn turn(&self, mut it: Connection, _: Context) -> Result<Option<Rest>, Error> {
+            let mut heard = [0; 4];
+            if it.stream.read(&mut heard).await.unwrap() == 0 {
+                return Ok(None);
+            }
+            it.note += 1;
+            it.stream.write_u8(it.note as u8).await.unwrap();
+            Ok(Some(Rest { connection: it, limit: Duration::from_secs(9) }))
+        }
+    }
+
+    #[tokio::test]
+    async fn who_rests_goes_on_where_it_was() {
+        let (listener, mut ends) = observed().await;
+        let mut peer = dial(&listener).await.stream;
+        let server = tokio::spawn(serve(listener, OneByOne, pending()));
+        for turn in 1..=3 {
+            peer.write_all(b"ahoy").await.unwrap();
+            assert_eq!(peer.read_u8().await.unwrap(), turn);
+        }
+        drop(peer);
+        assert_eq!(ends.recv().await.unwrap(), None);
+        server.abort();
+    }
+
+    #[tokio::test]
+    async fn a_rest_is_part_of_a_visit() {
+        let (sender, mut counts) = mpsc::unbounded_channel();
+        let listener = Listener::bind(&"tcp:0".parse().unwrap()).await.unwrap();
+        let listener = listener.with_observer(Arc::new(Counts(sender))).with_max_connections(1);
+        let mut peer = dial(&listener).await.stream;
+        let url = listener.local_url();
+        let server = tokio::spawn(serve(listener, OneByOne, pending()));
+        for turn in 1..=2 {
+            peer.write_all(b"ahoy").await.unwrap();
+            assert_eq!(peer.read_u8().await.unwrap(), turn);
+        }
+        let cx = Context::new(Timeouts::default());
+        let mut other = Dialer::new().dial(&url.endpoint(), &cx).await.unwrap().stream;
+        assert_eq!(other.read(&mut [0]).await.unwrap(), 0);
+        drop(peer);
+        assert_eq!(counts.recv().await.unwrap(), (8, 2));
+        server.abort();
+    }
+
+    /// Passes on how many bytes connections read and wrote.
+    struct Counts(mpsc::UnboundedSender<(u64, u64)>);
+
+    impl Observer for Counts {
+        fn observe(&self, _at: Instant, event: &Event) {
+            if let Event::Closed { bytes_in, bytes_out, .. } = event {
+                let _ = self.0.send((*bytes_in, *bytes_out));
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rest_has_its_limit() {
+        let (listener, mut ends) = observed().await;
+        let mut peer = dial(&listener).await.stream;
+        let server = tokio::spawn(serve(listener, OneByOne, pending()));
+        peer.write_all(b"ahoy").await.unwrap();
+        assert_eq!(peer.read_u8().await.unwrap(), 1);
+        let started = now();
+        assert_eq!(peer.read(&mut [0]).await.unwrap(), 0);
+        assert!(now() - started <= Duration::from_secs(10), "{:?}", now() - started);
+        assert_eq!(ends.recv().await.unwrap(), None);
+        server.abort();
+    }
+
+    #[tokio::test]
+    async fn who_rests_does_not_hold_up_the_end() {
+        let (listener, mut ends) = observed().await;
+        let mut peer = dial(&listener).await.stream;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn(serve(listener, OneByOne, async { drop(stopped.await) }));
+        peer.write_all(b"ahoy").await.unwrap();
+        assert_eq!(peer.read_u8().await.unwrap(), 1);
+        drop(stop);
+        server.await.unwrap();
+        assert_eq!(ends.recv().await.unwrap(), None);
+        assert_eq!(peer.read(&mut [0]).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_one_that_is_served_may_rest() {
+        let (listener, _ends) = observed().await;
+        let mut peer = dial(&listener).await.stream;
+        let server = tokio::spawn(serve(listener.once(), OneByOne, pending()));
+        for turn in 1..=2 {
+            peer.write_all(b"ahoy").await.unwrap();
+            assert_eq!(peer.read_u8().await.unwrap(), turn);
+        }
+        drop(peer);
+        server.await.unwrap();
     }
 }

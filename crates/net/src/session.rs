@@ -418,7 +418,7 @@ async fn attend(
     cx: Context,
     left: UnboundedSender<Arc<Line>>,
 ) -> Arc<Line> {
-    let mut visit = Visit::begin(line.peer(), None, line.meter(), &cx);
+    let visit = Visit::begin(line.peer(), None, line.meter(), cx.clone());
     let returned = Returned { line: &line, left };
     let result = tokio::select! {
         // The handler first: when the session ends, it may say a last word.
@@ -433,7 +433,6 @@ async fn attend(
         () = line.ended() => {}
     }
     visit.end(result);
-    drop(visit);
     line
 }
 

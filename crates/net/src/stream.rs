@@ -47,6 +47,11 @@ pub struct Meter {
 }
 
 impl Meter {
+    /// One that goes on from these counts.
+    pub(crate) const fn from_counts(read: u64, written: u64) -> Self {
+        Self { read: AtomicU64::new(read), written: AtomicU64::new(written) }
+    }
+
     /// Bytes read so far.
     #[must_use]
     pub fn read(&self) -> u64 {

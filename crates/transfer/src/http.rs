@@ -11,7 +11,7 @@ use portolan_core::{Error, Kind, Url};
 use portolan_http::{Response, Session, file_name};
 use portolan_net::Context;
 
-use crate::source::{Incoming, Opened, Resume, Source};
+use crate::source::{Content, Opened, Resume, Source};
 
 /// Downloads over HTTP.
 pub struct HttpSource(Session);
@@ -113,7 +113,7 @@ fn opened(url: &Url, response: Response, offset: u64, size: Option<u64>) -> Open
         validator: validator(headers),
         modified: date(headers, &header::LAST_MODIFIED),
         name: file_name(headers, url),
-        bytes: Box::new(Body(Some(response))),
+        content: Box::new(Body(Some(response))),
     }
 }
 
@@ -142,14 +142,14 @@ fn ended(url: &Url, response: &Response, resume: &Resume) -> Opened {
         validator: Some(resume.validator.clone()),
         modified: None,
         name: file_name(response.headers(), url),
-        bytes: Box::new(Body(None)),
+        content: Box::new(Body(None)),
     }
 }
 
 /// A body, until its end or its failure.
 struct Body(Option<Response>);
 
-impl Incoming for Body {
+impl Content for Body {
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Bytes, Error>>> {
         Box::pin(async {
             let piece = self.0.as_mut()?.chunk().await.transpose();

@@ -43,4 +43,4 @@ pub use checksum::{Algorithm, Checksum};
 pub use download::{Download, Progress, Report, Target, Watcher};
 pub use downloads::Downloads;
 pub use http::HttpSource;
-pub use source::{Incoming, Opened, Resume, Source};
+pub use source::{Content, Opened, Resume, Source};

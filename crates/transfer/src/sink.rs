@@ -18,7 +18,7 @@ use crate::checksum::{Algorithm, Checksum, Hasher};
 use crate::download::Target;
 use crate::partial::{Partial, hash, unwritable};
 use crate::place::{self, Names};
-use crate::source::{Incoming, Opened, Resume};
+use crate::source::{Content, Opened, Resume};
 
 /// How many pieces wait for the disk at most.
 const PIECES: usize = 4;
@@ -240,7 +240,7 @@ async fn receive_file(
     opened: Opened,
     told: impl Fn(u64) + Send + Sync,
 ) -> (Partial, Result<(), Error>) {
-    let Opened { offset, size, validator, mut bytes, .. } = opened;
+    let Opened { offset, size, validator, mut content, .. } = opened;
     let begun = spawn_blocking(move || {
         let result = partial.begin(offset, validator);
         (partial, result)
@@ -251,12 +251,12 @@ async fn receive_file(
         return (partial, result);
     }
     let (spliced, result) = match partial.file() {
-        Some(file) => splice(&mut *bytes, file, &told).await,
+        Some(file) => splice(&mut *content, file, &told).await,
         None => (0, Ok(false)),
     };
     partial.advance(spliced);
     match result {
-        Ok(false) => write_file(partial, bytes, size, told).await,
+        Ok(false) => write_file(partial, content, size, told).await,
         result => {
             let written = partial.written();
             (partial, result.and_then(|_| check_size(written, size)))
@@ -266,7 +266,7 @@ async fn receive_file(
 
 /// Lets the kernel move all bytes: how many it moved, and whether it could.
 async fn splice(
-    bytes: &mut dyn Incoming,
+    content: &mut dyn Content,
     file: &File,
     told: &(impl Fn(u64) + Sync),
 ) -> (u64, Result<bool, Error>) {
@@ -275,14 +275,14 @@ async fn splice(
         count.fetch_add(more, Ordering::Relaxed);
         told(more);
     };
-    let result = bytes.splice_to(file, &count_and_tell).await;
+    let result = content.splice_to(file, &count_and_tell).await;
     (count.into_inner(), result)
 }
 
 /// Writes on a thread of its own, so that disk and hash wait for no socket, nor it for them.
 async fn write_file(
     mut partial: Partial,
-    mut bytes: Box<dyn Incoming>,
+    mut content: Box<dyn Content>,
     size: Option<u64>,
     told: impl Fn(u64) + Send,
 ) -> (Partial, Result<(), Error>) {
@@ -298,7 +298,7 @@ async fn write_file(
         (partial, result)
     });
     let mut read = Ok(());
-    while let Some(piece) = bytes.next().await {
+    while let Some(piece) = content.next().await {
         match piece {
             Ok(piece) => {
                 let length = piece.len() as u64;
@@ -357,18 +357,18 @@ impl Writer {
     /// The next piece. While none comes, nothing is kept back from the reader.
     async fn next_after_what_waits(
         &mut self,
-        bytes: &mut dyn Incoming,
+        content: &mut dyn Content,
     ) -> Result<Option<Result<Bytes, Error>>, Error> {
-        if let Some(next) = bytes.next().now_or_never() {
+        if let Some(next) = content.next().now_or_never() {
             return Ok(next);
         }
         // What has come to the socket meanwhile is still worth one write with the rest.
         tokio::task::yield_now().await;
-        if let Some(next) = bytes.next().now_or_never() {
+        if let Some(next) = content.next().now_or_never() {
             return Ok(next);
         }
         self.writer.flush().await.map_err(unwritten)?;
-        Ok(bytes.next().await)
+        Ok(content.next().await)
     }
 
     fn resume(&self) -> Option<Resume> {
@@ -381,7 +381,7 @@ impl Writer {
         opened: Opened,
         told: impl Fn(u64) + Send + Sync,
     ) -> Result<(), Error> {
-        let Opened { offset, size, validator, mut bytes, .. } = opened;
+        let Opened { offset, size, validator, mut content, .. } = opened;
         // What has gone out already is left out, where it is sure to be the same.
         let mut skipped = self.written.saturating_sub(offset);
         if offset > self.written
@@ -394,11 +394,11 @@ impl Writer {
         self.validator = validator;
         if let Some(file) = self.file.as_ref().filter(|_| skipped == 0) {
             self.writer.flush().await.map_err(unwritten)?;
-            let (spliced, result) = splice(&mut *bytes, file, &told).await;
+            let (spliced, result) = splice(&mut *content, file, &told).await;
             self.written += spliced;
             result?;
         }
-        while let Some(piece) = self.next_after_what_waits(&mut *bytes).await? {
+        while let Some(piece) = self.next_after_what_waits(&mut *content).await? {
             let mut piece = piece?;
             told(piece.len() as u64);
             let known = usize::try_from(skipped).unwrap_or(usize::MAX).min(piece.len());

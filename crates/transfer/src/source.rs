@@ -43,12 +43,12 @@ pub struct Opened {
     /// The name that it should have, where there is one; [`Downloads`](crate::Downloads) makes it
     /// safe.
     pub name: String,
-    /// The bytes. An end before all have come is an error.
-    pub bytes: Box<dyn Incoming>,
+    /// What is downloaded. An end before all has come is an error.
+    pub content: Box<dyn Content>,
 }
 
-/// The bytes of a download as they come.
-pub trait Incoming: Send {
+/// The content of a download, as it comes.
+pub trait Content: Send {
     /// The next piece; `None` at the end.
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Bytes, Error>>>;
 

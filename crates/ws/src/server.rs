@@ -99,7 +99,7 @@ pub async fn accept(
     config: &Config,
     cx: &Context,
 ) -> Result<(WebSocket, Info), Error> {
-    let Connection { mut stream, info, faults } = connection;
+    let Connection { mut stream, info, faults, .. } = connection;
     let limited = cx.limited(Some(config.handshake));
     let opened = limited.within(UPGRADE, async {
         let (request, rest) = read_request(&mut stream).await?;

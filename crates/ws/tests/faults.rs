@@ -6,12 +6,13 @@ mod common;
 use std::future::pending;
 use std::time::Duration;
 
-use common::{connect, echo_server, listener, raw_accept, raw_client, raw_server, read_all};
+use common::{connect, cx, echo_server, listener, raw_accept, raw_client, raw_server, read_all};
 use common::{dial, request};
 use flate2::{Compress, Compression, FlushCompress};
 use portolan_core::{Error, Kind, Url};
 use portolan_net::fault::Plan;
-use portolan_net::{Context, Listener, Stream};
+use portolan_net::{Context, Listener, Stream, now};
+use portolan_ws::wire::handshake::Agreed;
 use portolan_ws::wire::{Decoder, Limits, Received, Role};
 use portolan_ws::{
     Close, CloseCode, Config, Deflate, Info, Message, Policy, Room, Server, Violation, WebSocket,
@@ -221,6 +222,28 @@ async fn an_echo_that_nobody_reads_is_given_up() {
     let error = ends.recv().await.unwrap().unwrap_err();
     assert_eq!(error.kind(), Kind::Timeout);
     is_served(&url).await;
+}
+
+/// Half a minute without a byte read, not half a minute for the whole.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_reads_a_little_is_waited_for() {
+    let (ours, mut theirs) = tokio::io::duplex(1024);
+    let (config, agreed) = (Config::default(), Agreed::default());
+    let stream = Stream::boxed(ours);
+    let mut socket = WebSocket::new(Role::Server, stream, &[], &config, &agreed, &cx());
+    let sending = tokio::spawn(async move {
+        let sent = socket.send(vec![7; 60_000]).await;
+        (sent, now())
+    });
+    let mut last = now();
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_secs(29)).await;
+        theirs.read_u8().await.unwrap();
+        last = now();
+    }
+    let (sent, ended) = sending.await.unwrap();
+    assert_eq!(format!("{:#}", sent.unwrap_err()), "the peer read nothing for 30 s");
+    assert_eq!(ended.duration_since(last).as_secs(), 30);
 }
 
 /// A room in which nobody says anything, and how its members end.

@@ -76,9 +76,12 @@ fn render_verb(name: &str, verb: &Command) -> String {
         let group: Vec<_> = flags().filter(|flag| flag.get_help_heading() == heading).collect();
         section += &table(heading.unwrap_or("Flag"), &group);
     }
-    if let Some(examples) = verb.get_after_help() {
-        let examples = examples.to_string();
-        let lines = examples.lines().skip(1).map(str::trim_start).collect::<Vec<_>>();
+    if let Some(help) = verb.get_after_help().map(ToString::to_string) {
+        let (notes, examples) = help.split_once("Examples:\n").unwrap_or((&help, ""));
+        if !notes.is_empty() {
+            let _ = write!(section, "\n```text\n{}\n```\n", notes.trim_end());
+        }
+        let lines = examples.lines().map(str::trim_start).collect::<Vec<_>>();
         let _ = write!(section, "\n```sh\n{}\n```\n", lines.join("\n"));
     }
     section

@@ -11,13 +11,20 @@ use super::websocket::WebSocketArgs;
 
 /// Where to connect, and what to join it to.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "On a terminal, texts for a WebSocket are typed on a line below what comes. The arrow keys and
+those of Emacs edit it, Up and Down call up earlier lines, which are kept in memory only; Ctrl-D
+ends the input, Ctrl-C the command. With --binary, --base64, --length-prefix, --hex, --json,
+--recv-only or TERM=dumb nothing is edited.
+
+Examples:
   portolan connect tcp://localhost:7001
   printf 'GET / HTTP/1.0\\r\\n\\r\\n' | portolan connect tls://example.org:443
   portolan connect udp://127.0.0.1:7001 --hex < questions.txt
   portolan connect wss://example.org/chat --ping 20s --subprotocol chat
   portolan connect ws://127.0.0.1:7080/ws/ticks --recv-only --json
-  portolan connect unix:/run/app.sock --exec 'sh -c \"date; cat\"'")]
+  portolan connect unix:/run/app.sock --exec 'sh -c \"date; cat\"'"
+)]
 pub struct ConnectArgs {
     /// Where to connect: tcp:, tls:, unix:, udp:, ws: or wss:; host:port is tcp:
     #[arg(value_name = "URL", value_parser = target)]

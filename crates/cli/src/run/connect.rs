@@ -1,12 +1,13 @@
 //! `connect`: joins stdin and stdout, or a command, to what a URL opens.
 
 use std::collections::BTreeSet;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
 use portolan::net::pcap::Capture;
 use portolan::net::{Carried, Context, Dialer, Join, Retry, Stream, Until, now, retry};
-use portolan::relay::{Carry, End, Exec, Running};
+use portolan::relay::{Carry, End, Exec, Framing, Running};
 use portolan::units::show_duration;
 use portolan::{Error, Event, Kind, Scheme, Timeouts, ws};
 use serde_json::json;
@@ -18,6 +19,7 @@ use super::stdio::Stdio;
 use super::websocket::Frames;
 use crate::args::applies::Given;
 use crate::args::connect::ConnectArgs;
+use crate::args::stdio::StdioArgs;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::show::millis;
@@ -52,24 +54,39 @@ async fn connect(
     console: &Console,
 ) -> Result<Exit, Error> {
     let mut signals = Signals::catch()?;
+    let mut stdio = Stdio::new(&args.stdio, console);
+    if shows_frames(args, console) {
+        stdio = stdio.without_output();
+    }
+    if edits_lines(args, console) {
+        stdio = stdio.with_editing(console);
+    }
     let connecting = async {
         let dialer = args.dial.dialer_for(&args.url).await?.with_capture(capture);
-        let mut stdio = Stdio::new(&args.stdio, console);
-        if shows_frames(args, console) {
-            stdio = stdio.without_output();
-        }
         let websocket = args.websocket.config();
-        Connector { args, dialer, websocket, stdio, console }.run().await
+        Connector { args, dialer, websocket, stdio: stdio.clone(), console }.run().await
     };
-    tokio::select! {
+    let ended = tokio::select! {
         done = connecting => done,
+        () = stdio.failing() => Ok(Exit::DONE),
         () = signals.next() => Ok(Exit::from(Kind::Interrupted)),
-    }
+    };
+    stdio.failure().map_or(ended, Err)
 }
 
 /// Whether the log of a WebSocket's frames takes the place of the data.
 fn shows_frames(args: &ConnectArgs, console: &Console) -> bool {
     console.is_json() && matches!(args.url.scheme(), Scheme::Ws | Scheme::Wss)
+}
+
+/// Whether messages are typed as lines of text on a terminal that can show them edited.
+fn edits_lines(args: &ConnectArgs, console: &Console) -> bool {
+    let StdioArgs { hex, recv_only, .. } = args.stdio;
+    let sends_texts = matches!(args.url.scheme(), Scheme::Ws | Scheme::Wss)
+        && args.stdio.framing() == Framing::Lines
+        && !recv_only;
+    let is_log = hex || console.is_json();
+    sends_texts && !is_log && io::stdin().is_terminal() && console.is_screen()
 }
 
 /// What connects, once or again and again.
@@ -101,7 +118,7 @@ impl Connector<'_> {
                 cx = cx.with_observer(Arc::new(Trace::new(self.console, None)));
             }
             if shows_frames(self.args, self.console) {
-                cx = cx.with_observer(Frames::new(self.console));
+                cx = cx.with_observer(Frames::new(self.console, &self.stdio));
             }
             let started = now();
             let ended = self.once(&cx).await;

@@ -1,7 +1,7 @@
 //! `listen`: accepts, and does one thing with each peer.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::Either;
@@ -95,11 +95,11 @@ async fn serve(
 
 async fn listener(entrance: &Entrance<'_>, service: &Service) -> Result<Listener, Error> {
     let mut listener = entrance.listen().await?;
-    if let Service::Stdio(_) = service
+    if let Service::Stdio(desk) = service
         && entrance.console.is_json()
         && matches!(entrance.url.scheme(), Scheme::Ws | Scheme::Wss)
     {
-        listener = listener.with_observer(Frames::new(entrance.console));
+        listener = listener.with_observer(Frames::new(entrance.console, &desk.stdio));
     }
     Ok(match (service, entrance.args.max_conns) {
         (Service::Stdio(_), None) => listener.with_limit(1),
@@ -241,8 +241,6 @@ impl Service {
             stdio,
             until: if args.stdio.send_only { Until::Near } else { Until::Far },
             framing: args.stdio.framing(),
-            failure: Mutex::default(),
-            failing: CancellationToken::new(),
         })))
     }
 
@@ -279,14 +277,14 @@ impl Service {
     /// Waits until stdin or stdout fails.
     async fn failing(&self) {
         match self {
-            Self::Stdio(desk) => desk.failing.cancelled().await,
+            Self::Stdio(desk) => desk.stdio.failing().await,
             _ => std::future::pending().await,
         }
     }
 
     fn failure(&self) -> Option<Error> {
         match self {
-            Self::Stdio(desk) => desk.failure.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            Self::Stdio(desk) => desk.stdio.failure(),
             _ => None,
         }
     }
@@ -313,7 +311,7 @@ impl Handler for Service {
 impl Handler<Session> for Service {
     async fn handle(&self, session: Session, cx: Context) -> Result<(), Error> {
         if let Self::Stdio(desk) = self {
-            return desk.note_failure(desk.talk.handle(session, cx).await);
+            return desk.talk.handle(session, cx).await;
         }
         let peer = session.peer().clone();
         self.attend(End::Messages(Messages::Session(session)), &peer, None, &cx).await
@@ -326,24 +324,12 @@ struct Desk {
     talk: Talk,
     until: Until,
     framing: Framing,
-    failure: Mutex<Option<Error>>,
-    failing: CancellationToken,
 }
 
 impl Desk {
     async fn attend(&self, peer: End, cx: &Context) -> Result<(), Error> {
         let near = End::Stream(Stream::boxed(self.stdio.clone()));
-        let carried = carry(self.until, self.framing).join(near, peer, cx).await;
-        self.note_failure(carried.map(drop))
-    }
-
-    /// Keeps what went wrong here, and not with the peer: it ends the verb.
-    fn note_failure(&self, result: Result<(), Error>) -> Result<(), Error> {
-        if let Some(error) = self.stdio.failure() {
-            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-            self.failing.cancel();
-        }
-        result
+        carry(self.until, self.framing).join(near, peer, cx).await.map(drop)
     }
 }
 

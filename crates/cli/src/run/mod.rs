@@ -6,6 +6,7 @@ pub mod connect;
 mod connections;
 mod descriptors;
 pub mod dialer;
+mod editor;
 mod entrance;
 mod exec;
 pub mod get;
@@ -23,6 +24,7 @@ pub mod serve;
 pub mod signals;
 mod stdio;
 mod targets;
+mod terminal;
 mod websocket;
 
 use std::time::Duration;

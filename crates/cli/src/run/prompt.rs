@@ -1,10 +1,10 @@
 //! Asking for a password on a terminal, which does not show what is typed.
 
-use std::io::{self, BufRead, IsTerminal, Stdin};
+use std::io::{self, BufRead, IsTerminal};
 
 use portolan::{Error, Kind};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
+use super::terminal::Mode;
 use crate::console::Console;
 
 /// The password of `user`, asked for where stdin is a terminal.
@@ -20,7 +20,7 @@ pub(super) async fn password(user: &str, console: &Console) -> Result<String, Er
     }
     let failed = |cause| Error::new(Kind::Read, "could not read the password").with_source(cause);
     // The terminal shows again what is typed also where a signal ends the waiting.
-    let _silence = Silence::begin().map_err(failed)?;
+    let _silent = Mode::silent().map_err(failed)?;
     console.prompt(&format!("password for {user}: "));
     let line = super::blocking(move || {
         let mut line = String::new();
@@ -32,28 +32,5 @@ pub(super) async fn password(user: &str, console: &Console) -> Result<String, Er
     match line.strip_suffix('\n') {
         Some(password) => Ok(password.to_owned()),
         None => Err(Error::new(Kind::Usage, format!("there is no password for {user}"))),
-    }
-}
-
-/// A terminal that shows nothing of what is typed, until this is dropped.
-struct Silence {
-    stdin: Stdin,
-    before: Termios,
-}
-
-impl Silence {
-    fn begin() -> io::Result<Self> {
-        let stdin = io::stdin();
-        let before = tcgetattr(&stdin)?;
-        let mut silent = before.clone();
-        silent.local_modes -= LocalModes::ECHO;
-        tcsetattr(&stdin, OptionalActions::Flush, &silent)?;
-        Ok(Self { stdin, before })
-    }
-}
-
-impl Drop for Silence {
-    fn drop(&mut self) {
-        let _ = tcsetattr(&self.stdin, OptionalActions::Now, &self.before);
     }
 }

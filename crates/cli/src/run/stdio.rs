@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use portolan::{Direction, Error, Kind};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, Stdin, Stdout};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::CancellationToken;
 
+use super::editor::{Above, Editor};
 use crate::args::stdio::StdioArgs;
 use crate::console::Console;
 use crate::sanitize::Sanitizer;
@@ -28,6 +30,7 @@ struct State {
     input: Input,
     output: Output,
     failure: Option<Error>,
+    failing: CancellationToken,
 }
 
 impl Stdio {
@@ -41,7 +44,7 @@ impl Stdio {
             _ => Form::Raw,
         };
         let input = Input {
-            stdin: tokio::io::stdin(),
+            stdin: Box::new(tokio::io::stdin()),
             is_read: !args.recv_only,
             ahead: Vec::new(),
             crlf: args.crlf.then(CrLf::default),
@@ -49,17 +52,25 @@ impl Stdio {
             has_ended: false,
         };
         let output = Output {
-            stdout: tokio::io::stdout(),
+            stdout: Box::new(tokio::io::stdout()),
             form,
             shows_received: !args.send_only,
             waiting: Vec::new(),
         };
-        Self(Arc::new(Mutex::new(State { input, output, failure: None })))
+        let failing = CancellationToken::new();
+        Self(Arc::new(Mutex::new(State { input, output, failure: None, failing })))
     }
 
     /// The same where somebody else shows what passes.
     pub(super) fn without_output(self) -> Self {
         self.state().output.form = Form::Nothing;
+        self
+    }
+
+    /// The same where lines are typed on a terminal: they are edited below what is shown.
+    pub(super) fn with_editing(self, console: &Console) -> Self {
+        self.state().input.stdin = Box::new(Editor::new(console));
+        self.state().output.stdout = Box::new(Above(*console));
         self
     }
 
@@ -82,9 +93,20 @@ impl Stdio {
         .await;
     }
 
-    /// What went wrong here, and not with the peer.
+    /// What went wrong first here, and not with the peer.
     pub(super) fn failure(&self) -> Option<Error> {
         self.state().failure.take()
+    }
+
+    /// Waits until something goes wrong here.
+    pub(super) async fn failing(&self) {
+        let failing = self.state().failing.clone();
+        failing.cancelled().await;
+    }
+
+    /// Takes note that somebody else, who shows what passes, could not write it.
+    pub(super) fn fail(&self, error: Error) {
+        self.state().fail(error);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -101,7 +123,7 @@ impl AsyncRead for Stdio {
         let state = &mut *self.state();
         let sent = ready!(state.input.poll_read(cx, buffer)).inspect_err(|cause| {
             let cause = io::Error::from(cause.kind());
-            state.failure = Some(Error::new(Kind::Read, "could not read stdin").with_source(cause));
+            state.fail(Error::new(Kind::Read, "could not read stdin").with_source(cause));
         })?;
         state.output.show(Direction::Sent, sent);
         // Nobody waits for this to be shown: what is left goes out with what comes next.
@@ -150,14 +172,18 @@ impl State {
     fn kept(&mut self, written: io::Result<()>) -> io::Result<()> {
         written.inspect_err(|cause| {
             let cause = io::Error::from(cause.kind());
-            let error = Error::new(Kind::Write, "could not write to stdout").with_source(cause);
-            self.failure = Some(error);
+            self.fail(Error::new(Kind::Write, "could not write to stdout").with_source(cause));
         })
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.failure.get_or_insert(error);
+        self.failing.cancel();
     }
 }
 
 struct Input {
-    stdin: Stdin,
+    stdin: Box<dyn AsyncRead + Send + Unpin>,
     is_read: bool,
     /// What was read while nobody was there to hear it.
     ahead: Vec<u8>,
@@ -249,7 +275,7 @@ impl CrLf {
 }
 
 struct Output {
-    stdout: Stdout,
+    stdout: Box<dyn AsyncWrite + Send + Unpin>,
     form: Form,
     shows_received: bool,
     /// What is shown and not yet written.

@@ -7,6 +7,7 @@ use portolan::net::Observer;
 use portolan::ws::{Config, Policy, Room, WebSocket};
 use portolan::{Endpoint, Error, Event};
 
+use super::stdio::Stdio;
 use crate::args::websocket::WebSocketArgs;
 use crate::console::Console;
 use crate::show::frame::FrameReport;
@@ -61,16 +62,17 @@ impl Answerer {
     }
 }
 
-/// Tells of each frame, in JSON.
+/// Tells of each frame, in JSON, in the place of what `stdio` would show.
 pub(super) struct Frames {
     console: Console,
+    stdio: Stdio,
     /// Whose they are, where there are several.
     peer: Option<Endpoint>,
 }
 
 impl Frames {
-    pub(super) fn new(console: &Console) -> Arc<Self> {
-        Arc::new(Self { console: *console, peer: None })
+    pub(super) fn new(console: &Console, stdio: &Stdio) -> Arc<Self> {
+        Arc::new(Self { console: *console, stdio: stdio.clone(), peer: None })
     }
 }
 
@@ -78,12 +80,14 @@ impl Observer for Frames {
     fn observe(&self, _at: Instant, event: &Event) {
         if let Event::Frame(direction, frame) = event {
             let report = FrameReport::new(*direction, frame, self.peer.as_ref());
-            // Where stdout is gone there is nobody left to tell.
-            let _ = self.console.json("frame", &report);
+            if let Err(error) = self.console.json("frame", &report) {
+                self.stdio.fail(error);
+            }
         }
     }
 
     fn of_connection(&self, peer: &Endpoint) -> Option<Arc<dyn Observer>> {
-        Some(Arc::new(Self { console: self.console, peer: Some(peer.clone()) }))
+        let (console, stdio) = (self.console, self.stdio.clone());
+        Some(Arc::new(Self { console, stdio, peer: Some(peer.clone()) }))
     }
 }

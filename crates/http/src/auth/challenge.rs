@@ -17,7 +17,7 @@ pub struct Challenge {
 
 impl Challenge {
     /// The challenges in all fields `name`, best first. What does not follow the grammar ends its
-    /// field.
+    /// field. Credentials (`Authorization`) have the same grammar (RFC 9110 section 11.4).
     #[must_use]
     pub fn from_headers(headers: &HeaderMap, name: &HeaderName) -> Vec<Self> {
         let fields = headers.get_all(name).iter();

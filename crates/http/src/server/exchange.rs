@@ -24,7 +24,11 @@ use crate::wire::{BadRequest, Fields, Head, Scan, settle_version};
 
 /// How long a peer that is sent away is listened to: a connection that is closed with bytes unread
 /// is reset, and the peer would not learn why (RFC 9112 section 9.6).
-const FAREWELL: Duration = Duration::from_secs(2);
+pub(super) const FAREWELL: Duration = Duration::from_secs(2);
+/// How long a connection is silent before it rests, which saves memory and costs some calls of the
+/// system: soon at first, later where requests follow each other.
+const SOON: Duration = Duration::from_millis(20);
+const LATER: Duration = Duration::from_secs(1);
 
 /// A connection, and how far its next request was read.
 pub(super) struct Exchange<'a> {
@@ -33,8 +37,10 @@ pub(super) struct Exchange<'a> {
     /// What is to be sent after that.
     file: Option<FileSlice>,
     scan: Scan,
-    /// Requests so far.
+    /// Requests so far, and how many of them came before its last rest.
     count: u64,
+    before: u64,
+    may_rest: bool,
 }
 
 /// What a connection comes to next.
@@ -53,8 +59,20 @@ pub(super) enum End {
     Upgrade(Then),
     /// It goes on in HTTP/2.
     Http2,
+    /// It rests, and for no longer than this.
+    Rest(Duration),
     /// It is of no use any more.
     Broken(Broken),
+}
+
+/// What is left of a connection.
+pub(super) enum Ended {
+    /// Nothing.
+    Closed,
+    /// A stream that goes on in HTTP/2.
+    Http2(Stream),
+    /// A stream that rests, after so many requests and for no longer than `limit`.
+    Resting { stream: Stream, note: u64, limit: Duration },
 }
 
 /// What begins in the buffer.
@@ -76,8 +94,10 @@ enum Found {
 }
 
 impl<'a> Exchange<'a> {
-    pub(super) fn new(stream: Stream, visit: &'a Visit) -> Self {
-        Self { visit, io: Buffered::new(stream), file: None, scan: Scan::default(), count: 0 }
+    /// A connection that has carried `count` requests.
+    pub(super) fn new(stream: Stream, visit: &'a Visit, count: u64, may_rest: bool) -> Self {
+        let (io, scan) = (Buffered::new(stream), Scan::default());
+        Self { visit, io, file: None, scan, count, before: count, may_rest }
     }
 
     /// Answers requests, until there will be no other: the server stops and none is under way, or
@@ -152,12 +172,17 @@ impl<'a> Exchange<'a> {
             ready!(self.io.poll_limit(cx, Wait::Head, limits.head_time));
             return Poll::Ready(Next::End(End::Refuse(BadRequest::TooSlow, None)));
         }
-        let is_stopping = stopping.poll(cx).is_ready();
-        let limit = if self.count == 0 { limits.head_time } else { limits.keep_alive };
-        if !is_stopping {
-            ready!(self.io.poll_limit(cx, Wait::Request, limit));
+        if stopping.poll(cx).is_ready() {
+            return Poll::Ready(Next::End(End::Close { lingers: false }));
         }
-        Poll::Ready(Next::End(End::Close { lingers: false }))
+        let limit = if self.count == 0 { limits.head_time } else { limits.keep_alive };
+        let silence = if self.count < self.before + 2 { SOON } else { LATER };
+        let rest = Some(silence).filter(|silence| self.may_rest && *silence < limit);
+        ready!(self.io.poll_limit(cx, Wait::Request, rest.unwrap_or(limit)));
+        Poll::Ready(Next::End(match rest {
+            Some(silence) => End::Rest(limit - silence),
+            None => End::Close { lingers: false },
+        }))
     }
 
     /// The peer has said all, or is gone. Between two requests it may.
@@ -239,10 +264,13 @@ impl<'a> Exchange<'a> {
         Ok(begin)
     }
 
-    /// Brings the connection to its end, or gives the stream that goes on in HTTP/2.
-    pub(super) async fn finish(mut self, end: End) -> Result<Option<Stream>, Error> {
+    /// Brings the connection to its end, or gives what is left of it.
+    pub(super) async fn finish(mut self, end: End) -> Result<Ended, Error> {
         match end {
-            End::Http2 => return Ok(Some(leading(self.io.input, self.io.stream))),
+            End::Http2 => return Ok(Ended::Http2(leading(self.io.input, self.io.stream))),
+            End::Rest(limit) => {
+                return Ok(Ended::Resting { stream: self.io.stream, note: self.count, limit });
+            }
             End::Upgrade(then) => {
                 self.flush().await.map_err(failure)?;
                 then(leading(self.io.input, self.io.stream)).await;
@@ -260,7 +288,7 @@ impl<'a> Exchange<'a> {
                 return Err(failure(broken));
             }
         }
-        Ok(None)
+        Ok(Ended::Closed)
     }
 
     /// Says why there is no other answer.

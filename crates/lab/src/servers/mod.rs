@@ -12,6 +12,8 @@ use std::pin::Pin;
 use portolan_core::{Host, Scheme};
 use portolan_net::{Listener, Sessions};
 
+pub use http::routes;
+
 /// A server of the lab: its place in the table of `cli.md`, and what runs it.
 pub(crate) struct Entry {
     pub(crate) name: &'static str,

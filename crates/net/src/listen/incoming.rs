@@ -146,7 +146,7 @@ impl Incoming {
             stream = secured;
             info.tls = Some(Box::new(facts));
         }
-        Ok(Some(Connection { stream, info, faults: self.faults }))
+        Ok(Some(Connection { faults: self.faults, ..Connection::new(stream, info) }))
     }
 
     /// The same operation within what is left of its limit for connecting.

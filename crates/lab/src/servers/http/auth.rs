@@ -51,7 +51,7 @@ async fn bearer(headers: HeaderMap) -> Response {
 }
 
 /// What follows the name of this scheme in `Authorization`.
-pub(super) fn credentials<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
+fn credentials<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (named, credentials) = value.split_once(' ')?;
     named.eq_ignore_ascii_case(scheme).then(|| credentials.trim())

@@ -14,6 +14,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use fastrand::Rng;
 use futures_util::StreamExt;
+use portolan_http::Ranges;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -72,13 +73,18 @@ async fn range(Path(count): Path<usize>, args: Args, headers: HeaderMap) -> Resu
         let reason = "number of bytes must be in the range (0, 102400]\n";
         return Ok((StatusCode::NOT_FOUND, about, reason).into_response());
     }
-    let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     // A range of what the client has another version of is no use to it (RFC 9110 section 13.1.5).
-    let is_same = header(header::IF_RANGE).is_none_or(|known| known == tag);
-    let asked = header(header::RANGE).filter(|_| is_same).and_then(asked);
-    let Some(span) = asked.map_or(Some(0..count), |asked| asked.of(count)) else {
-        let none = [(header::CONTENT_RANGE, value(&format!("bytes */{count}"))?)];
-        return Ok((StatusCode::RANGE_NOT_SATISFIABLE, about, none).into_response());
+    let is_same = headers.get(header::IF_RANGE).is_none_or(|known| known == &*tag);
+    let asked =
+        headers.get(header::RANGE).filter(|_| is_same).map_or(&[][..], |asked| asked.as_bytes());
+    let span = match Ranges::parse(asked, count as u64) {
+        Ranges::Parts(parts) if parts.len() == 1 => parts[0].start as usize..parts[0].end as usize,
+        // As httpbin does, it gives all to who asks for several.
+        Ranges::Parts(_) | Ranges::Whole => 0..count,
+        Ranges::Unsatisfiable => {
+            let none = [(header::CONTENT_RANGE, value(&format!("bytes */{count}"))?)];
+            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, about, none).into_response());
+        }
     };
     let chunk = args.number("chunk_size")?.unwrap_or(10 * 1024).max(1);
     let duration = args.pause("duration")?.unwrap_or_default();
@@ -92,40 +98,6 @@ async fn range(Path(count): Path<usize>, args: Args, headers: HeaderMap) -> Resu
     }
     let part = [(header::CONTENT_RANGE, value(&format!("bytes {first}-{last}/{count}"))?)];
     Ok((StatusCode::PARTIAL_CONTENT, part, whole).into_response())
-}
-
-/// A range as it is asked for (RFC 9110 section 14.1.2).
-enum Asked {
-    From(usize),
-    Between(usize, usize),
-    Last(usize),
-}
-
-/// The one range of the header; `None` for several and for what is none, so that all is given.
-fn asked(header: &str) -> Option<Asked> {
-    let (first, last) = header.strip_prefix("bytes=")?.trim().split_once('-')?;
-    let number =
-        |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;
-    Some(match (first, last) {
-        ("", last) => Asked::Last(number(last)?),
-        (first, "") => Asked::From(number(first)?),
-        (first, last) => {
-            let (first, last) = (number(first)?, number(last)?);
-            (first <= last).then_some(Asked::Between(first, last))?
-        }
-    })
-}
-
-impl Asked {
-    /// Which of so many bytes that is, if any.
-    fn of(self, count: usize) -> Option<Range<usize>> {
-        let span = match self {
-            Self::From(first) => first..count,
-            Self::Between(first, last) => first..count.min(last.saturating_add(1)),
-            Self::Last(size) => count.saturating_sub(size)..count,
-        };
-        (!span.is_empty()).then_some(span)
-    }
 }
 
 /// Takes any amount and keeps none of it.

@@ -9,10 +9,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::get;
 use md5::{Digest as _, Md5};
+use portolan_http::Challenge;
 use serde_json::json;
 use sha2::{Sha256, Sha512, Sha512_256};
 
-use super::auth::credentials;
 use super::cookies::{Cookies, set_cookie};
 use super::request::{Bad, Seen, Told, value};
 
@@ -37,7 +37,9 @@ async fn digest(Path(path): Path<HashMap<String, String>>, seen: Seen) -> Result
     let cookies = Cookies::of(&seen.parts.headers);
     let wants_cookies = seen.args().is_on("require-cookie");
     let has_cookies = seen.parts.headers.contains_key(header::COOKIE);
-    let presented = credentials(&seen.parts.headers, "Digest").and_then(parameters);
+    // Credentials have the grammar of challenges (RFC 9110 section 11.4).
+    let presented = Challenge::from_headers(&seen.parts.headers, &header::AUTHORIZATION);
+    let presented = presented.into_iter().find(|it| it.scheme.eq_ignore_ascii_case("Digest"));
     let Some(presented) = presented.filter(|_| has_cookies || !wants_cookies) else {
         return guard.challenge(false, None);
     };
@@ -45,7 +47,7 @@ async fn digest(Path(path): Path<HashMap<String, String>>, seen: Seen) -> Result
         let told = Told(json!({ "errors": ["missing cookie set on challenge"] }));
         return with_cookies((StatusCode::FORBIDDEN, told), &[]);
     }
-    let nonce = presented.get("nonce").map(String::as_str);
+    let nonce = presented.param("nonce");
     let left = cookies.value("stale_after");
     if left == Some("0") || nonce.is_some() && cookies.value("last_nonce") == nonce {
         return guard.challenge(true, nonce);
@@ -119,9 +121,9 @@ impl<'a> Guard<'a> {
         with_cookies(response, &cookies)
     }
 
-    /// Whether these parameters answer a challenge (RFC 7616 section 3.4.1).
-    fn admits(&self, presented: &HashMap<String, String>, seen: &Seen) -> bool {
-        let part = |name| presented.get(name).map_or("", String::as_str);
+    /// Whether these credentials answer a challenge (RFC 7616 section 3.4.1).
+    fn admits(&self, presented: &Challenge, seen: &Seen) -> bool {
+        let part = |name| presented.param(name).unwrap_or_default();
         let hash = |text: String| self.algorithm.hash(text.as_bytes());
         let target = seen.parts.uri.path_and_query().map_or("/", |target| target.as_str());
         let is_meant = part("username") == self.user
@@ -175,42 +177,4 @@ impl Algorithm {
 /// Bytes in lower-case hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The parameters of credentials, by their names in lower case: `name=token` or `name="text"`,
-/// with commas between (RFC 9110 section 11.4). `None` where they are not of this form.
-pub(super) fn parameters(credentials: &str) -> Option<HashMap<String, String>> {
-    let mut found = HashMap::new();
-    let mut rest = credentials.trim();
-    while !rest.is_empty() {
-        let (name, after) = rest.split_once('=')?;
-        let after = after.trim_start();
-        let (value, after) = match after.strip_prefix('"') {
-            Some(text) => quoted(text)?,
-            None => {
-                let end = after.find(',').unwrap_or(after.len());
-                (after[..end].trim_end().to_owned(), &after[end..])
-            }
-        };
-        let is_new = found.insert(name.trim().to_ascii_lowercase(), value).is_none();
-        let after = after.trim_start();
-        if !is_new || !(after.is_empty() || after.starts_with(',')) {
-            return None;
-        }
-        rest = after.trim_start_matches([',', ' ', '\t']);
-    }
-    Some(found)
-}
-
-/// A quoted string from behind its first quote on, and what follows the last.
-fn quoted(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut letters = text.chars();
-    loop {
-        match letters.next()? {
-            '"' => return Some((value, letters.as_str())),
-            '\\' => value.push(letters.next()?),
-            letter => value.push(letter),
-        }
-    }
 }

@@ -60,7 +60,11 @@ fn run(listener: Listener, stop: Stop) -> Task {
     Box::pin(Server::new(routes()).serve(listener, stop))
 }
 
-fn routes() -> Router {
+/// What the servers `http` and `https` answer, for a server or a test of one's own.
+///
+/// The routes of WebSockets need a [`portolan_http::Server`]; all others can be asked without a
+/// network.
+pub fn routes() -> Router {
     Router::new()
         .route("/", get(index))
         .merge(inspect::routes())

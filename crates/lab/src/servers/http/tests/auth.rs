@@ -8,7 +8,6 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::super::cookies::{quote, unquote};
-use super::super::digest::parameters;
 use super::{Answer, get, get_with};
 
 #[tokio::test]
@@ -133,13 +132,6 @@ proptest! {
     fn cookies_of_any_form_are_read(text in "[\\x20-\\x7e]*") {
         prop_assert_eq!(status_of("/cookies", &[("cookie", &text)]), 200);
         prop_assert!(unquote(&text).len() <= text.len() * 3);
-    }
-
-    #[test]
-    fn parameters_are_read_back(pairs in proptest::collection::hash_map("[a-z]{1,8}", "[\\x20-\\x7e]*", 0..5)) {
-        let escaped = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"");
-        let text: Vec<_> = pairs.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
-        prop_assert_eq!(parameters(&text.join(", ")), Some(pairs));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use portolan_net::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_write_buf;
 
-use super::buffers;
+use crate::server::buffers;
 
 /// A stream that only seems to be flushed. What is written to it is gathered, up to a limit, until
 /// a clone of it is [uncorked](Self::poll_uncork).
@@ -21,16 +21,23 @@ pub(super) struct Corked(Arc<Mutex<Gathering>>);
 struct Gathering {
     stream: Stream,
     output: BytesMut,
+    /// How many bytes the stream took.
+    written: u64,
 }
 
 impl Corked {
     pub(super) fn new(stream: Stream) -> Self {
-        Self(Arc::new(Mutex::new(Gathering { stream, output: BytesMut::new() })))
+        Self(Arc::new(Mutex::new(Gathering { stream, output: BytesMut::new(), written: 0 })))
     }
 
     /// Sends what was gathered.
     pub(super) fn poll_uncork(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.lock().poll_send(cx)
+    }
+
+    /// How many bytes were sent.
+    pub(super) fn written(&self) -> u64 {
+        self.lock().written
     }
 
     fn lock(&self) -> MutexGuard<'_, Gathering> {
@@ -41,8 +48,9 @@ impl Corked {
 impl Gathering {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.output.is_empty() {
-            if ready!(poll_write_buf(Pin::new(&mut self.stream), cx, &mut self.output))? == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            match ready!(poll_write_buf(Pin::new(&mut self.stream), cx, &mut self.output))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.written += count as u64,
             }
         }
         buffers::give_back(&mut self.output);
@@ -60,7 +68,9 @@ impl Gathering {
             ready!(self.poll_send(cx))?;
         }
         if length > buffers::SIZE {
-            return Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+            let count = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, pieces))?;
+            self.written += count as u64;
+            return Poll::Ready(Ok(count));
         }
         let output = buffers::provide(&mut self.output);
         pieces.iter().for_each(|piece| output.put_slice(piece));
