@@ -42,6 +42,12 @@ pub fn file_name(headers: &HeaderMap, url: &Url) -> String {
 /// 200 bytes, of which a short extension stays. `None` where nothing is left of it.
 #[must_use]
 pub fn safe_name(name: &str) -> Option<String> {
+    let name = shorten(&portable_name(name));
+    (!name.is_empty()).then_some(name)
+}
+
+/// The same of any length; empty where nothing is left.
+pub(crate) fn portable_name(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let replaced = last.chars().filter(|c| !is_invisible(*c)).map(|c| match c {
         '<' | '>' | ':' | '"' | '|' | '?' | '*' => '_',
@@ -50,9 +56,7 @@ pub fn safe_name(name: &str) -> Option<String> {
     let replaced: String = replaced.collect();
     let trimmed = replaced.trim_matches(|c: char| c == '.' || c.is_whitespace());
     let stem = trimmed.split('.').next().unwrap_or_default().trim_end();
-    let name = if is_device(stem) { format!("_{trimmed}") } else { trimmed.to_owned() };
-    let name = shorten(&name);
-    (!name.is_empty()).then_some(name)
+    if is_device(stem) { format!("_{trimmed}") } else { trimmed.to_owned() }
 }
 
 /// Names that Windows takes for devices, with any extension.

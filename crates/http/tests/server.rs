@@ -152,6 +152,37 @@ async fn a_connection_is_handed_over_after_connect() {
     assert_eq!(heard, "ahoy");
 }
 
+#[tokio::test]
+async fn the_next_protocol_begins_after_the_body() {
+    let route = any(|request: Request| async move {
+        upgrade(request, |mut stream| async move {
+            let mut said = [0; 4];
+            stream.read_exact(&mut said).await.unwrap();
+            stream.write_all(&said).await.unwrap();
+            stream.shutdown().await.unwrap();
+        });
+        (StatusCode::SWITCHING_PROTOCOLS, [("connection", "upgrade"), ("upgrade", "x")])
+    });
+    let url = server(everywhere(route)).await;
+    let head = "POST / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: x\r\n";
+    for (framing, body) in
+        [("content-length: 5", "smell"), ("transfer-encoding: chunked", "5\r\nsmell\r\n0\r\n\r\n")]
+    {
+        let (head, rest) = (format!("{head}{framing}\r\n\r\n"), format!("{body}ahoy"));
+        let together = format!("{head}{rest}");
+        for (first, then) in [(together, String::new()), (head, rest)] {
+            let mut stream = dial(&url).await;
+            stream.write_all(first.as_bytes()).await.unwrap();
+            let head = support::read_head(&mut stream).await;
+            assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+            stream.write_all(then.as_bytes()).await.unwrap();
+            let mut heard = String::new();
+            stream.read_to_string(&mut heard).await.unwrap();
+            assert_eq!(heard, "ahoy");
+        }
+    }
+}
+
 /// A route that says what it read, or why it could not.
 fn reading() -> MethodRouter {
     any(|request: Request| async move {

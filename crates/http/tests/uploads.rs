@@ -189,14 +189,21 @@ async fn no_update_that_came_meanwhile_is_lost() {
 #[tokio::test]
 async fn no_file_is_put_where_it_would_not_be_found() {
     let served = Served::new(&[("d/x", "")], uploads).await;
+    for (path, rule) in [
+        ("/", "no slash after it"),
+        ("/d/", "no slash after it"),
+        ("/%ff", "is UTF-8"),
+        ("/a%0Ab", "nothing invisible"),
+        ("/a:b", "none of < > : "),
+        ("/a%20", "no space or dot at its end"),
+        ("/con", "no device"),
+        (&format!("/{}", "n".repeat(256)), "at most 255 bytes"),
+    ] {
+        let got = put(&served, path, &[], "ahoy").await;
+        assert_eq!(got.status, 400, "{path}");
+        assert!(got.text().contains(rule), "{path}: {}", got.text());
+    }
     for (path, status) in [
-        ("/", 400),
-        ("/d/", 400),
-        ("/%ff", 400),
-        ("/a%0Ab", 400),
-        ("/a:b", 400),
-        ("/con", 400),
-        (&format!("/{}", "n".repeat(201)), 400),
         ("/.hidden", 404),
         ("/missing/a", 404),
         ("/d/x/a", 404),
@@ -211,6 +218,21 @@ async fn no_file_is_put_where_it_would_not_be_found() {
     let part = put(&served, "/a", &[(CONTENT_RANGE, "bytes 0-3/10")], "ahoy").await;
     assert_eq!(part.status, 400);
     assert_eq!(served.names(), ["d"]);
+}
+
+#[tokio::test]
+async fn names_may_be_long_and_where_they_are_shown_hidden() {
+    let served = Served::new(&[], |files| uploads(files).with_hidden(true)).await;
+    let long = "n".repeat(255);
+    for name in [".gitignore", "..a", &long] {
+        assert_eq!(put(&served, &format!("/{name}"), &[], "ahoy").await.status, 201, "{name}");
+        assert_eq!(served.get(&format!("/{name}"), &[]).await.text(), "ahoy");
+    }
+    for path in ["/.a:b", "/..."] {
+        assert_eq!(put(&served, path, &[], "ahoy").await.status, 400, "{path}");
+    }
+    assert_eq!(put(&served, "/.portolan-1", &[], "ahoy").await.status, 404);
+    assert_eq!(served.names(), ["..a", ".gitignore", &long]);
 }
 
 #[tokio::test]

@@ -5,10 +5,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 
 use super::{Row, own_file};
 use crate::crowd::Crowd;
@@ -85,12 +84,15 @@ pub(super) fn portolan(model: &'static str) -> anyhow::Result<Echo> {
     Ok(Echo { name: "portolan", version, command: Box::new(command) })
 }
 
-/// The limit's yardstick, compiled when it is needed.
+/// The limit's yardstick.
 pub(super) fn epoll() -> anyhow::Result<Echo> {
-    static COMPILED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    yardstick("epoll_echo")
+}
+
+/// A yardstick in C, compiled when it is needed.
+pub(super) fn yardstick(program: &'static str) -> anyhow::Result<Echo> {
     let gcc = Program::find("gcc", "--version")?;
-    let compiled = COMPILED.get_or_init(|| compile(&gcc).map_err(|error| format!("{error:#}")));
-    let binary = compiled.clone().map_err(|error| anyhow!(error))?;
+    let binary = compile(&gcc, program)?;
     let command = move |address: SocketAddr| {
         let mut command = Command::new(&binary);
         command.arg(address.port().to_string());
@@ -99,10 +101,10 @@ pub(super) fn epoll() -> anyhow::Result<Echo> {
     Ok(Echo { name: "C epoll, gcc", version: gcc.version, command: Box::new(command) })
 }
 
-fn compile(gcc: &Program) -> anyhow::Result<PathBuf> {
+fn compile(gcc: &Program, program: &str) -> anyhow::Result<PathBuf> {
     let binary = std::env::current_exe().context("finding this program")?;
-    let binary = binary.with_file_name("epoll_echo");
-    let source = own_file("yardstick/epoll_echo.c");
+    let binary = binary.with_file_name(program);
+    let source = own_file("yardstick").join(program).with_extension("c");
     let status = gcc.command().arg("-O2").arg("-o").arg(&binary).arg(source).status()?;
     if !status.success() {
         bail!("gcc ended with {status}");

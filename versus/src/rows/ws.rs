@@ -1,5 +1,5 @@
-//! WebSocket: echoes with 64 clients, each of which waits for its answer; what one says to 1,000;
-//! and 10,000 connections over which nothing passes. Every server speaks on one port; the clients
+//! WebSocket: echoes with 64 clients, each of which waits for its answer, or sends 16 messages at a
+//! time and waits for as many answers; what one says to 1,000; and 10,000 connections over which nothing passes. Every server speaks on one port; the clients
 //! send frames that were made before, and count what comes back.
 
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::echo::Echo;
+use super::echo::{Echo, yardstick};
 use super::{Row, own_file};
 use crate::crowd::Answer;
 use crate::measure::{Better, Measure, Side};
@@ -17,9 +17,39 @@ use crate::websocket::{crowd, frame};
 
 const RATE: Measure = Measure { unit: "round trips/s", better: Better::Higher };
 const CLIENTS: usize = 64;
+/// The size of a small message, and how many of them are sent at a time.
+const SMALL: usize = 20;
+const AT_A_TIME: usize = 16;
 const DURATION: Duration = Duration::from_millis(500);
 
-pub(crate) const ECHO_20: Row = Plain::<20>::row("ws-echo-20");
+/// The smallest messages, beside a bare loop in C, too: more than that, no server can do whose
+/// clients wait for each answer.
+pub(crate) const ECHO_20: Row = Row {
+    name: "ws-echo-20",
+    measure: RATE,
+    sides: &[
+        || echo(portolan("--echo", false)?, SMALL, false),
+        || echo(yardstick("epoll_websocket")?, SMALL, false),
+        || echo(tungstenite()?, SMALL, false),
+        || echo(picows("echo")?, SMALL, false),
+        || echo(aiohttp("echo", false)?, SMALL, false),
+        || echo(websockets("echo", false)?, SMALL, false),
+    ],
+};
+
+/// The same, many at a time: what a server can do with messages, as they need less of the kernel.
+pub(crate) const STREAM_20: Row = Row {
+    name: "ws-stream-20",
+    measure: Measure { unit: "messages/s", better: Better::Higher },
+    sides: &[
+        || stream(portolan("--echo", false)?),
+        || stream(tungstenite()?),
+        || stream(picows("echo")?),
+        || stream(aiohttp("echo", false)?),
+        || stream(websockets("echo", false)?),
+    ],
+};
+
 pub(crate) const ECHO_1K: Row = Plain::<1024>::row("ws-echo-1k");
 pub(crate) const ECHO_64K: Row = Plain::<{ 64 << 10 }>::row("ws-echo-64k");
 pub(crate) const DEFLATE_20: Row = Compressed::<20>::row("ws-deflate-20");
@@ -94,6 +124,20 @@ fn echo(server: Echo, size: usize, is_compressed: bool) -> anyhow::Result<Side> 
     let work = move || {
         let mut crowd = crowd(running.address(), CLIENTS, is_compressed)?;
         crowd.ask(&message, Answer::Frame, DURATION)
+    };
+    Ok(Side { name: server.name, version: server.version, work: Box::new(work) })
+}
+
+/// Measures how many small messages come back, of many at a time.
+fn stream(server: Echo) -> anyhow::Result<Side> {
+    /// What a frame has that is not masked and this small, besides its payload.
+    const HEAD: usize = 2;
+    let running = server.start()?;
+    let messages = frame(SMALL, false).repeat(AT_A_TIME);
+    let answers = Answer::Bytes(AT_A_TIME * (HEAD + SMALL));
+    let work = move || {
+        let mut crowd = crowd(running.address(), CLIENTS, false)?;
+        Ok(crowd.ask(&messages, answers, DURATION)? * AT_A_TIME as f64)
     };
     Ok(Side { name: server.name, version: server.version, work: Box::new(work) })
 }

@@ -90,7 +90,7 @@ fn websockets(relay: Relay, args: &RelayArgs) -> impl Handler {
         let relay = relay.clone();
         async move {
             let portolan::net::Info { peer, local, destination, .. } = info.connection;
-            let local = destination.or_else(|| local.map(Endpoint::from));
+            let local = destination.map(|it| *it).or_else(|| local.map(Endpoint::from));
             relay.relay(End::websocket(socket, peer.clone()), &peer, local.as_ref(), &cx).await
         }
     };

@@ -25,10 +25,12 @@ use super::refusal::Refusal;
 use super::representation::Encoding;
 use super::root::{Facts, Root};
 use super::{RequestPath, Settings, field, on_disk};
-use crate::disposition::safe_name;
+use crate::disposition::{portable_name, safe_name};
 
 /// More files than this in one form are too many.
 const FILES_MAX: usize = 1000;
+/// The longest name that file systems take, in bytes.
+const NAME_MAX: usize = 255;
 /// How much larger than its files a form may be.
 const FORM_MAX: u64 = 1024 * 1024;
 
@@ -166,11 +168,22 @@ impl Upload {
 }
 
 /// The name for the file of a PUT. It is taken as it is or not at all, so that the file is found
-/// where it was put.
+/// where it was put. Whether it may begin with a dot was asked before.
 fn file_name(path: &RequestPath) -> Result<&OsStr, Refusal> {
     let name = path.path().file_name().filter(|_| !path.is_directory());
-    name.filter(|name| name.to_str().is_some_and(|name| safe_name(name).as_deref() == Some(name)))
-        .ok_or_else(|| bad_request("no file is given this name"))
+    let name = name.ok_or_else(|| bad_request("a file has a name, and no slash after it"))?;
+    let text = name.to_str().ok_or_else(|| bad_request("the name of a file is UTF-8"))?;
+    let visible = text.trim_start_matches('.');
+    if visible.is_empty() || portable_name(visible) != visible {
+        return Err(bad_request(
+            "not every system could keep a file of this name: it has none of < > : \" | ? * \\, \
+             nothing invisible, no space or dot at its end, and is no device such as con",
+        ));
+    }
+    if text.len() > NAME_MAX {
+        return Err(bad_request(&format!("the name of a file has at most {NAME_MAX} bytes")));
+    }
+    Ok(name)
 }
 
 /// The directory for a file, and what stands there under its name already.

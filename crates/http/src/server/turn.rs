@@ -127,11 +127,12 @@ pub(super) async fn answer(
         entry.answered(status, turn.sent);
     }
     let plan = sent?;
-    if plan.switches {
+    // Another protocol, like another request, begins where this one ends.
+    let is_read = turn.finish_reading(plan.persists || plan.switches).await?;
+    if plan.switches && is_read {
         let then = upgrade.and_then(|upgrade| upgrade.take());
         return Ok(After::End(then.map_or(End::Close { lingers: false }, End::Upgrade)));
     }
-    let is_read = turn.finish_reading(plan.persists).await?;
     if plan.persists && is_read {
         return Ok(After::Next);
     }

@@ -1,7 +1,6 @@
 //! Basic (RFC 7617) and bearer (RFC 6750) authentication.
 
 use axum::Router;
-use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -9,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use super::request::Told;
+use super::request::{Path, Told};
 use super::status;
 
 pub(super) const INDEX: &str = "\

@@ -3,14 +3,13 @@
 use std::time::SystemTime;
 
 use axum::Router;
-use axum::extract::Path;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::request::{Args, Bad, Seen, Told, field, value};
+use super::request::{Args, Bad, Path, Seen, Told, field, value};
 use super::status;
 
 pub(super) const INDEX: &str = "\

@@ -3,14 +3,13 @@
 use std::fmt::Write as _;
 
 use axum::Router;
-use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse};
 use axum::routing::get;
 use portolan_net::Info;
 use serde_json::{Map, Value, json};
 
-use super::request::{self, Args, Bad, Seen, Told};
+use super::request::{self, Args, Bad, Path, Seen, Told};
 
 pub(super) const INDEX: &str = "\
 /cookies                                the cookies of the request

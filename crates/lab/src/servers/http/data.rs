@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
@@ -20,7 +19,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::digest::hex;
-use super::request::{Args, Bad, Told, value};
+use super::request::{Args, Bad, Path, Told, value};
 use super::streams::{length, paced};
 
 pub(super) const INDEX: &str = "\

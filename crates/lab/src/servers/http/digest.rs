@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 
 use axum::Router;
-use axum::extract::Path;
 use axum::http::{StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::get;
@@ -14,7 +13,7 @@ use serde_json::json;
 use sha2::{Sha256, Sha512, Sha512_256};
 
 use super::cookies::{Cookies, set_cookie};
-use super::request::{Bad, Seen, Told, value};
+use super::request::{Bad, Path, Seen, Told, value};
 
 pub(super) const INDEX: &str = "\
 /digest-auth/{qop}/{user}/{password}[/{algorithm}[/{stale_after}]]

@@ -1,13 +1,12 @@
 //! Fixed pages, images and links.
 
 use axum::Router;
-use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 
 use super::redirect::to;
-use super::request::{Bad, Seen};
+use super::request::{Bad, Path, Seen};
 use super::status;
 
 pub(super) const INDEX: &str = "\

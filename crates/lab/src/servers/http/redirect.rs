@@ -1,13 +1,12 @@
 //! Redirects, one after the other, and to anywhere.
 
 use axum::Router;
-use axum::extract::Path;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, on};
 
 use super::METHODS;
-use super::request::{Args, Bad, Seen, value};
+use super::request::{Args, Bad, Path, Seen, value};
 
 pub(super) const INDEX: &str = "\
 /redirect/{count}[?absolute=true]       this many redirects (up to 100), and then /get

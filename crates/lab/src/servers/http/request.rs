@@ -7,7 +7,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{self, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -311,6 +313,41 @@ pub(super) fn field(name: &str, text: &str) -> Result<(HeaderName, HeaderValue),
 pub(super) fn value(text: &str) -> Result<HeaderValue, Bad> {
     HeaderValue::from_bytes(text.as_bytes())
         .map_err(|_| Bad("no header's value has control characters".into()))
+}
+
+/// What the path has in its variable parts: axum's `Path`, with refusals in words of ours.
+pub(super) struct Path<T>(pub(super) T);
+
+impl<S: Sync, T> FromRequestParts<S> for Path<T>
+where
+    extract::Path<T>: FromRequestParts<S, Rejection = PathRejection>,
+{
+    type Rejection = Bad;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Bad> {
+        let extracted = extract::Path::from_request_parts(parts, state).await;
+        extracted.map(|extract::Path(found)| Self(found)).map_err(|rejection| match rejection {
+            PathRejection::FailedToDeserializePathParams(error) => bad_path(error.kind()),
+            _ => Bad("the path cannot be read".into()),
+        })
+    }
+}
+
+fn bad_path(error: &ErrorKind) -> Bad {
+    use ErrorKind::{ParseError, ParseErrorAtIndex, ParseErrorAtKey};
+
+    let (ParseError { value, expected_type }
+    | ParseErrorAtIndex { value, expected_type, .. }
+    | ParseErrorAtKey { value, expected_type, .. }) = error
+    else {
+        return Bad("the path is not percent-encoded UTF-8".into());
+    };
+    let expected = match *expected_type {
+        "u32" => format!("a whole number up to {}", u32::MAX),
+        "u64" | "usize" => format!("a whole number up to {}", u64::MAX),
+        _ => "a number".to_owned(),
+    };
+    Bad(format!("'{value}' in the path is not {expected}").into())
 }
 
 /// 400, and why.

@@ -3,12 +3,11 @@
 //! see, one that only the sitemap has, one in another charset, and days without end.
 
 use axum::Router;
-use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 
-use super::request::Seen;
+use super::request::{Path, Seen};
 
 pub(super) const INDEX: &str = "\
 /site/                                  a small linked site, with a sitemap, for crawlers

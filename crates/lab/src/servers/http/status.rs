@@ -1,14 +1,13 @@
 //! `/status`: a response of a given status, or of one drawn from a list.
 
 use axum::Router;
-use axum::extract::Path;
 use axum::http::header::{CONTENT_TYPE, LOCATION, PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::on;
 
 use super::METHODS;
-use super::request::Bad;
+use super::request::{Bad, Path};
 
 pub(super) const INDEX: &str = "\
 /status/{code}                          a response of this status

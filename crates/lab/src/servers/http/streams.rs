@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::{get, on};
@@ -17,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::METHODS;
 use super::data::{OCTETS, cut, filler};
-use super::request::{Args, Bad, Seen, Told, field, pause};
+use super::request::{Args, Bad, Path, Seen, Told, field, pause};
 
 pub(super) const INDEX: &str = "\
 /delay/{seconds}                        a response after a pause of up to 10 s

@@ -320,3 +320,22 @@ async fn pages_link_to_pages() {
     assert!(get("/site/days/9").await.text().contains("href=\"10\""));
     assert_eq!(get(&format!("/site/days/{}", u64::MAX)).await.status, 404);
 }
+
+#[tokio::test]
+async fn a_path_that_cannot_be_read_is_refused_in_plain_words() {
+    for (target, why) in [
+        ("/bytes/-1", "'-1' in the path is not a whole number up to 18446744073709551615\n"),
+        ("/range/x", "'x' in the path is not a whole number up to 18446744073709551615\n"),
+        ("/cache/abc", "'abc' in the path is not a whole number up to 4294967295\n"),
+        (
+            "/redirect/9999999999",
+            "'9999999999' in the path is not a whole number up to 4294967295\n",
+        ),
+        ("/links/1/x", "'x' in the path is not a whole number up to 4294967295\n"),
+        ("/delay/soon", "'soon' in the path is not a number\n"),
+        ("/base64/%ff", "the path is not percent-encoded UTF-8\n"),
+    ] {
+        let answer = get(target).await;
+        assert_eq!((answer.status, answer.text()), (400, why), "{target}");
+    }
+}
