@@ -195,7 +195,9 @@ impl Way {
             } else {
                 Message::from(piece)
             };
-            quiet.asks();
+            if self.to.is_websocket() {
+                quiet.asks();
+            }
             self.to.send(message).await?;
         }
         Ok(())
@@ -266,7 +268,7 @@ impl Quiet {
     fn new(cx: &Context, has_websocket: bool) -> Self {
         let limits = match has_websocket {
             true => [None, Some(UNANSWERED), Some(LAST_ANSWER)],
-            false => [Some(QUIET), Some(LAST_ANSWER), Some(LAST_ANSWER)],
+            false => [Some(QUIET), None, Some(LAST_ANSWER)],
         };
         let idle = cx.timeouts().idle;
         let limits = limits.map(|limit| limit.map(|limit| idle.unwrap_or(limit)));
@@ -274,7 +276,7 @@ impl Quiet {
         Self { silence: Mutex::new(silence), shortened: Notify::new(), limits }
     }
 
-    /// A message of a stream goes out.
+    /// A message of a stream goes out to a WebSocket.
     fn asks(&self) {
         self.silence().unanswered += 1;
     }
