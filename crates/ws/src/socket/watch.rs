@@ -223,12 +223,15 @@ impl Watch {
             let limit = limit?;
             Some((since?.checked_add(limit)?, due(limit)))
         };
-        let unasked = Some(self.alive).filter(|_| self.asked.is_none());
+        // A ping that waits behind what the peer does not read has not reached it.
+        let is_reached = self.blocked.is_none();
+        let asked = self.asked.filter(|_| is_reached);
+        let unasked = Some(self.alive).filter(|_| is_reached && self.asked.is_none());
         [
             cx.deadline().instant().map(|end| (end, Due::Deadline)),
             after(self.begun, self.message, Due::Message),
             after(self.blocked, self.stall, Due::Stall),
-            after(self.asked, Some(self.pong), Due::Pong),
+            after(asked, Some(self.pong), Due::Pong),
             after(unasked, self.ping, |_| Due::Ping),
             after(Some(self.heard), self.idle, Due::Idle),
         ]
