@@ -12,8 +12,7 @@ use super::values::{Field, duration, origin, token};
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "WebSocket")]
 pub struct WebSocketArgs {
-    /// Ping the peer when it was silent for this time, 0 for never; one that does not answer for 20s
-    /// is lost
+    /// Ping a peer that is silent for this time, 0 for never; without an answer in 20s it is lost
     #[arg(long, value_name = "DUR", default_value = "20s", value_parser = duration)]
     pub ping: Duration,
     /// Speak this subprotocol, or one of several, the best first
@@ -49,8 +48,7 @@ impl WebSocketArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "WebSocket")]
 pub struct WebSocketServerArgs {
-    /// Let pages of this origin connect, such as https://a.example, not only the server's own; * is
-    /// any; can be repeated
+    /// Let pages of this origin connect, too, such as https://a.example, or * for any; repeatable
     #[arg(long, value_name = "ORIGIN", value_parser = origin)]
     pub origin: Vec<String>,
     /// What both ends have.

@@ -26,7 +26,7 @@ pub struct Limits {
     pub max_message: usize,
     /// The largest frame, in bytes.
     pub max_frame: usize,
-    /// How many times its size a compressed message may become once it is beyond 256 KiB.
+    /// How many times its size a compressed message may become once it is beyond 1 MiB.
     pub max_ratio: u32,
 }
 

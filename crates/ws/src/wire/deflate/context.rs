@@ -12,7 +12,7 @@ const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 /// How much is made room for at once.
 const CHUNK: usize = 8 * 1024;
 /// A message may become this large whatever it was before.
-const INFLATED_FREE: usize = 256 * 1024;
+const INFLATED_FREE: usize = 1 << 20;
 /// The smallest window that zlib can fill.
 const WINDOW_BITS_MIN: u8 = 9;
 /// How much memory a thread keeps for the output of compression.
