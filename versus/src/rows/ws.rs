@@ -182,7 +182,9 @@ fn portolan(answer: &'static str, is_compressed: bool) -> anyhow::Result<Echo> {
     let version = portolan.version.clone();
     let command = move |address: SocketAddr| {
         let mut command = portolan.command();
-        command.args(["serve", "ws", answer, "--listen", &format!("ws://{address}")]);
+        // One process, like all others.
+        command.args(["serve", "ws", answer, "--workers", "1"]);
+        command.args(["--listen", &format!("ws://{address}")]);
         command.args(is_compressed.then_some("--compressed"));
         command
     };

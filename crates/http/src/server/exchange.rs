@@ -27,7 +27,7 @@ use crate::wire::{BadRequest, Fields, Head, Scan, settle_version};
 pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a connection is silent before it rests, which saves memory and costs some calls of the
 /// system: soon at first, later where requests follow each other.
-const SOON: Duration = Duration::from_millis(20);
+const SOON: Duration = Duration::from_millis(10);
 const LATER: Duration = Duration::from_secs(1);
 
 /// A connection, and how far its next request was read.

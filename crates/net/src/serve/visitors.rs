@@ -59,6 +59,8 @@ impl<H: Handler> Visitors<H> {
             },
             else => return None,
         }
+        // Where many wake at once, the first go on before the last do.
+        tokio::task::consume_budget().await;
         Some(())
     }
 
