@@ -19,6 +19,7 @@ mod upgrade;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -60,6 +61,8 @@ struct Shared {
     routes: Router,
     limits: Limits,
     has_access_log: bool,
+    /// How many connections do not rest.
+    awake: Arc<AtomicUsize>,
     /// Where the routes are files: the answers of the last moment.
     recent: Option<Arc<Recent>>,
 }
@@ -69,7 +72,8 @@ impl Server {
     #[must_use]
     pub fn new(routes: Router) -> Self {
         let limits = Limits::default();
-        let shared = Shared { routes, limits, has_access_log: false, recent: None };
+        let awake = Arc::default();
+        let shared = Shared { routes, limits, has_access_log: false, awake, recent: None };
         Self { shared: Arc::new(shared) }
     }
 
@@ -138,6 +142,7 @@ impl Server {
         let may_rest = may_rest && faults.is_none() && stream.is_plain();
         let visit = Visit { server: self.shared.clone(), info, faults, cx };
         async move {
+            let _awake = Awake::begin(&visit.server.awake);
             if visit.alpn() == Some("h2") {
                 Box::pin(http2::serve(stream, visit)).await?;
                 return Ok(None);
@@ -161,6 +166,22 @@ impl Server {
                 }
             }
         }
+    }
+}
+
+/// A connection that does not rest.
+struct Awake(Arc<AtomicUsize>);
+
+impl Awake {
+    fn begin(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Awake {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

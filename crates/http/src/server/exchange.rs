@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -26,9 +27,10 @@ use crate::wire::{BadRequest, Fields, Head, Scan, settle_version};
 /// is reset, and the peer would not learn why (RFC 9112 section 9.6).
 pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a connection is silent before it rests, which saves memory and costs some calls of the
-/// system: soon at first, later where requests follow each other.
-const SOON: Duration = Duration::from_millis(10);
-const LATER: Duration = Duration::from_secs(1);
+/// system; sooner where more connections than this are awake.
+const SILENCE: Duration = Duration::from_secs(1);
+const SHORT_SILENCE: Duration = Duration::from_millis(2);
+const MANY_AWAKE: usize = 1024;
 
 /// A connection, and how far its next request was read.
 pub(super) struct Exchange<'a> {
@@ -37,9 +39,8 @@ pub(super) struct Exchange<'a> {
     /// What is to be sent after that.
     file: Option<FileSlice>,
     scan: Scan,
-    /// Requests so far, and how many of them came before its last rest.
+    /// Requests so far.
     count: u64,
-    before: u64,
     may_rest: bool,
 }
 
@@ -97,7 +98,7 @@ impl<'a> Exchange<'a> {
     /// A connection that has carried `count` requests.
     pub(super) fn new(stream: Stream, visit: &'a Visit, count: u64, may_rest: bool) -> Self {
         let (io, scan) = (Buffered::new(stream), Scan::default());
-        Self { visit, io, file: None, scan, count, before: count, may_rest }
+        Self { visit, io, file: None, scan, count, may_rest }
     }
 
     /// Answers requests, until there will be no other: the server stops and none is under way, or
@@ -176,7 +177,8 @@ impl<'a> Exchange<'a> {
             return Poll::Ready(Next::End(End::Close { lingers: false }));
         }
         let limit = if self.count == 0 { limits.head_time } else { limits.keep_alive };
-        let silence = if self.count < self.before + 2 { SOON } else { LATER };
+        let is_crowded = self.visit.server.awake.load(Ordering::Relaxed) > MANY_AWAKE;
+        let silence = if is_crowded { SHORT_SILENCE } else { SILENCE };
         let rest = Some(silence).filter(|silence| self.may_rest && *silence < limit);
         ready!(self.io.poll_limit(cx, Wait::Request, rest.unwrap_or(limit)));
         Poll::Ready(Next::End(match rest {
