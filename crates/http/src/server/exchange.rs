@@ -27,9 +27,8 @@ use crate::wire::{BadRequest, Fields, Head, Scan, settle_version};
 /// is reset, and the peer would not learn why (RFC 9112 section 9.6).
 pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a connection is silent before it rests, which saves memory and costs some calls of the
-/// system; sooner where more connections than this are awake.
+/// system; not at all where more connections than this are awake.
 const SILENCE: Duration = Duration::from_secs(1);
-const SHORT_SILENCE: Duration = Duration::from_millis(2);
 const MANY_AWAKE: usize = 1024;
 
 /// A connection, and how far its next request was read.
@@ -178,9 +177,11 @@ impl<'a> Exchange<'a> {
         }
         let limit = if self.count == 0 { limits.head_time } else { limits.keep_alive };
         let is_crowded = self.visit.server.awake.load(Ordering::Relaxed) > MANY_AWAKE;
-        let silence = if is_crowded { SHORT_SILENCE } else { SILENCE };
+        let silence = if is_crowded { Duration::ZERO } else { SILENCE };
         let rest = Some(silence).filter(|silence| self.may_rest && *silence < limit);
-        ready!(self.io.poll_limit(cx, Wait::Request, rest.unwrap_or(limit)));
+        if rest != Some(Duration::ZERO) {
+            ready!(self.io.poll_limit(cx, Wait::Request, rest.unwrap_or(limit)));
+        }
         Poll::Ready(Next::End(match rest {
             Some(silence) => End::Rest(limit - silence),
             None => End::Close { lingers: false },

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use portolan_core::{Error, Kind};
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::resting::{Rested, Resting};
 use super::{Handler, Rest, Visit};
@@ -40,6 +40,10 @@ impl<H: Handler> Visitors<H> {
         cx: Context,
         told: Option<oneshot::Sender<()>>,
     ) {
+        // First those who are done: of many at once, no more are held than need be.
+        while let Some(ended) = self.tasks.try_join_next() {
+            self.ended(ended);
+        }
         self.tasks.spawn(welcome(Box::new(incoming), self.handler.clone(), cx, told));
     }
 
@@ -51,9 +55,7 @@ impl<H: Handler> Visitors<H> {
             None => Poll::Ready(None),
         });
         tokio::select! {
-            Some(ended) = self.tasks.join_next() => if let Ok(Some(pause)) = ended {
-                self.rest(pause);
-            },
+            Some(ended) = self.tasks.join_next() => self.ended(ended),
             Some(rested) = rested => if let Rested::Woken(pause) = rested {
                 self.wake(pause);
             },
@@ -73,6 +75,12 @@ impl<H: Handler> Visitors<H> {
     pub(super) async fn leave(&mut self) {
         self.resting = None;
         while self.tasks.join_next().await.is_some() {}
+    }
+
+    fn ended(&mut self, ended: Result<Option<Box<Pause>>, JoinError>) {
+        if let Ok(Some(pause)) = ended {
+            self.rest(pause);
+        }
     }
 
     fn rest(&mut self, pause: Box<Pause>) {
