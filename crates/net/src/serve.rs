@@ -90,8 +90,9 @@ impl<H: Handler> Handler for Arc<H> {
 /// ready. Then the listener is closed, handlers are told by [`Context::stopping`], and those that
 /// have not ended within the listener's drain limit are dropped.
 ///
-/// The observers of the listener see [`Event::Opened`], once it is known who the peer is, and
-/// [`Event::Closed`] for each connection, or [`Event::Refused`].
+/// The observers of the listener see [`Event::Opened`](portolan_core::Event::Opened), once it is
+/// known who the peer is, and [`Event::Closed`](portolan_core::Event::Closed) for each connection,
+/// or [`Event::Refused`](portolan_core::Event::Refused).
 pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Future<Output = ()>) {
     let stopping = CancellationToken::new();
     let settings = &listener.settings;
