@@ -40,7 +40,7 @@ async fn what_is_refused_is_told_why() {
         ("Upgrade: websocket", "Upgrade: h2c", 426, "this is a WebSocket endpoint"),
         ("Connection: Upgrade", "Connection: close", 426, "this is a WebSocket endpoint"),
         ("GET", "POST", 405, "opened by GET"),
-        ("HTTP/1.1", "HTTP/1.0", 505, "opened by HTTP/1.1"),
+        ("HTTP/1.1", "HTTP/1.0", 400, "opened by HTTP/1.1"),
         ("Host: a\r\n", "", 400, "the request needs one Host"),
         ("Host: a", "Host: a\r\nHost: b", 400, "the request needs one Host"),
         ("Version: 13", "Version: 8", 426, "only version 13"),

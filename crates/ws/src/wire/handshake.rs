@@ -92,9 +92,7 @@ impl Refusal {
         match self {
             Self::NoUpgrade | Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::HttpVersion | Self::Head(HeadError::Version) => {
-                StatusCode::HTTP_VERSION_NOT_SUPPORTED
-            }
+            Self::Head(HeadError::Version) => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::Head(HeadError::TooLong) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Other { status, .. } => *status,
