@@ -16,6 +16,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::TryFutureExt;
 use portolan_core::{Error, Timeouts};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -42,8 +43,8 @@ pub trait Handler<C = Connection>: Send + Sync + 'static {
         connection: C,
         cx: Context,
     ) -> impl Future<Output = Result<Option<Rest<C>>, Error>> + Send {
-        let handling = self.handle(connection, cx);
-        async { handling.await.map(|()| None) }
+        // Not as a block, which would hold the handler's future twice.
+        self.handle(connection, cx).map_ok(|()| None)
     }
 }
 
