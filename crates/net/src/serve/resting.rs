@@ -56,13 +56,11 @@ impl<T: AsFd> Resting<T> {
     /// Lets `one` rest until there is something to read from it, or until `limit` has passed.
     ///
     /// # Errors
-    /// Itself, where the system refuses.
-    pub(super) fn add(&mut self, one: T, limit: Duration) -> Result<(), T> {
+    /// The system's; then it is dropped.
+    pub(super) fn add(&mut self, one: T, limit: Duration) -> io::Result<()> {
         let slot = slot(&one);
         let data = epoll::EventData::new_u64(slot as u64);
-        if epoll::add(self.epoll.get_ref(), &one, data, epoll::EventFlags::IN).is_err() {
-            return Err(one);
-        }
+        epoll::add(self.epoll.get_ref(), &one, data, epoll::EventFlags::IN)?;
         if self.keys.len() <= slot {
             self.keys.resize(slot + 1, None);
         }

@@ -83,18 +83,14 @@ impl<H: Handler> Visitors<H> {
         }
     }
 
+    /// Lets a connection rest. One for which the system has no means ends, as any that is idle may.
     fn rest(&mut self, pause: Box<Pause>) {
         if self.resting.is_none() {
             self.resting = Resting::new().ok();
         }
-        let limit = pause.limit;
-        let refused = match &mut self.resting {
-            Some(resting) => resting.add(*pause, limit).err(),
-            None => Some(*pause),
-        };
-        // Without the means to let it rest, it goes on.
-        if let Some(pause) = refused {
-            self.wake(pause);
+        if let Some(resting) = &mut self.resting {
+            let limit = pause.limit;
+            let _ = resting.add(*pause, limit);
         }
     }
 
