@@ -8,16 +8,13 @@ mod support;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::process::{ChildStdin, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::Stdio;
 use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
 
 use portolan::ws::wire::handshake::accept_of;
 use rustix::process::Signal;
 use serde_json::Value;
-use support::{Live, Portolan, Run, Servers, peer, read_head, serve};
+use support::{Portolan, Run, Servers, peer, read_head, serve, talk};
 
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;
@@ -93,13 +90,6 @@ fn saying(said: Vec<u8>) -> String {
         rest(stream)
     };
     server("", script).0
-}
-
-/// A run that goes on, and its input.
-fn talk(args: &[&str]) -> (Live, ChildStdin) {
-    let mut live = Portolan::new().start_with_input(args, Stdio::piped());
-    let input = live.child.stdin.take().unwrap();
-    (live, input)
 }
 
 #[test]
@@ -362,43 +352,6 @@ fn flags_that_cannot_apply_are_refused() {
 }
 
 #[test]
-fn pages_of_other_sites_reach_no_server() {
-    let status = |url: &str, host: &str, origin: &str| {
-        let at = url.trim_start_matches("ws://").trim_end_matches('/');
-        let mut stream = TcpStream::connect(at).unwrap();
-        let host = if host.is_empty() { at } else { host };
-        let request = format!(
-            "GET / HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nUpgrade: websocket\r\n\
-             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).unwrap();
-        let head = read_head(&mut stream).unwrap();
-        (head[9..12].parse::<u16>().unwrap(), at.to_owned())
-    };
-    for verb in [
-        &["listen", "ws:0", "--exec", "cat"][..],
-        &["listen", "ws:0", "--echo"],
-        &["serve", "ws", "--broadcast", "--listen", ":0"],
-        &["relay", "ws:0", "tcp://127.0.0.1:9"],
-    ] {
-        let (_server, url) = serve(verb);
-        let (refused, at) = status(&url, "", "https://evil.example");
-        assert_eq!(refused, 403, "{verb:?}");
-        // A name that its owner lets lead here.
-        assert_eq!(status(&url, "evil.example", "http://evil.example").0, 403, "{verb:?}");
-        assert_eq!(status(&url, "", &format!("http://{at}")).0, 101, "{verb:?}");
-        let (_server, url) = serve(&[verb, &["--origin", "https://evil.example"]].concat());
-        assert_eq!(status(&url, "", "https://evil.example").0, 101, "{verb:?}");
-        assert_eq!(status(&url, "", "https://other.example").0, 403, "{verb:?}");
-    }
-    let (_server, url) = serve(&["listen", "ws:0", "--echo", "--origin", "*"]);
-    assert_eq!(status(&url, "evil.example", "null").0, 101);
-    support::run(&["relay", "tcp:0", "ws://127.0.0.1:9", "--origin", "*"])
-        .refused(&["--origin", "does not apply"]);
-}
-
-#[test]
 fn who_is_not_a_websocket_is_named() {
     let servers = Servers::only(&["http"]);
     let url = servers.url("http").replace("http:", "ws:");
@@ -413,80 +366,6 @@ fn who_is_not_a_websocket_is_named() {
     let run = connect(&[&(url + "html")], "");
     assert_eq!(run.code, Some(8), "{}", run.err);
     assert!(run.err.contains("hint: this path is served by HTTP"), "{}", run.err);
-}
-
-#[test]
-fn stdin_and_stdout_are_served_to_one_peer_at_a_time() {
-    let (mut server, mut input) = talk(&["listen", "ws:0", "--once", "--no-shutdown"]);
-    let url = server.note().strip_prefix("listening on ").unwrap().to_owned();
-    let (mut client, mut said) = talk(&["connect", &url]);
-    said.write_all(b"from the client\n").unwrap();
-    assert_eq!(server.line(), "from the client");
-    input.write_all(b"from the server\n").unwrap();
-    assert_eq!(client.line(), "from the server");
-    drop(said);
-    assert_eq!((client.end().code, server.end().code), (Some(0), Some(0)));
-}
-
-#[test]
-fn a_command_talks_in_lines_and_its_end_closes() {
-    let (_server, url) = serve(&["listen", "ws:0", "--exec", "sed -u -e s/a/b/ -e 2q"]);
-    let run = connect(&[&url, "--no-shutdown", "--json"], "a\na\n");
-    let frames: Vec<_> = run.objects().into_iter().filter(|o| o["type"] == "frame").collect();
-    let received: Vec<_> = frames.iter().filter(|frame| frame["direction"] == "received").collect();
-    let texts: Vec<_> = received.iter().map(|frame| &frame["text"]).collect();
-    assert_eq!(texts, [&Value::from("b"), &"b".into(), &Value::Null]);
-    assert_eq!((&received[2]["code"], run.code), (&1000.into(), Some(0)));
-}
-
-#[test]
-fn each_hears_all_others() {
-    let servers = Servers::only(&["http"]);
-    let chat = servers.url("http").replace("http:", "ws:") + "ws/chat";
-    let (_listening, listened) = serve(&["listen", "ws:0", "--broadcast"]);
-    let (_serving, served) = serve(&["serve", "ws", "--broadcast", "--listen", ":0"]);
-    for url in [chat, listened, served] {
-        let (mut one, mut first) = talk(&["connect", &url]);
-        let (mut two, mut second) = talk(&["connect", &url]);
-        until_heard(&mut second, &mut one);
-        first.write_all(b"here\n").unwrap();
-        assert_eq!(two.line(), "here");
-        second.write_all(b"there\n").unwrap();
-        let heard = std::iter::repeat_with(|| one.line()).find(|line| line != "again");
-        assert_eq!(heard.as_deref(), Some("there"));
-    }
-}
-
-/// Lets one say `again` until another, which may not be there yet, hears it.
-fn until_heard(speaker: &mut ChildStdin, listener: &mut Live) {
-    let is_heard = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !is_heard.load(Ordering::Relaxed) {
-                speaker.write_all(b"again\n").unwrap();
-                thread::sleep(Duration::from_millis(5));
-            }
-        });
-        assert_eq!(listener.line(), "again");
-        is_heard.store(true, Ordering::Relaxed);
-    });
-}
-
-#[test]
-fn a_server_that_stops_says_that_it_goes_away() {
-    let (mut server, url) = serve(&["serve", "ws", "--echo", "--listen", ":0"]);
-    let (mut client, mut said) = talk(&["connect", &url, "--json"]);
-    said.write_all(b"hi\n").unwrap();
-    let frame = |client: &mut Live, opcode: &str| loop {
-        let object = client.object();
-        if object["opcode"] == opcode && object["direction"] == "received" {
-            return object;
-        }
-    };
-    assert_eq!(frame(&mut client, "text")["text"], "hi");
-    server.signal(Signal::TERM);
-    assert_eq!(frame(&mut client, "close")["code"], 1001);
-    assert_eq!((client.end().code, server.end().code), (Some(0), Some(0)));
 }
 
 #[test]
@@ -622,12 +501,4 @@ fn a_probe_upgrades_pings_and_hears_an_echo() {
     let run = Portolan::new().run(&["probe", "--json", &(ws + "html")]);
     let report = run.objects().remove(0);
     assert_eq!((run.code, &report["error"]["phase"]), (Some(8), &"upgrade".into()));
-}
-
-#[test]
-fn the_lab_counts() {
-    let servers = Servers::only(&["http"]);
-    let ticks = servers.url("http").replace("http:", "ws:") + "ws/ticks?interval=0.001&count=3";
-    let run = connect(&[&ticks, "--recv-only"], "");
-    assert_eq!(run.done(), "{\"tick\":1}\n{\"tick\":2}\n{\"tick\":3}\n");
 }

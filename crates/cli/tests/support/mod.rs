@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -81,6 +81,13 @@ impl Portolan {
 
 pub(crate) fn run(args: &[&str]) -> Run {
     Portolan::new().run(args)
+}
+
+/// A run that goes on, and its input.
+pub(crate) fn talk(args: &[&str]) -> (Live, ChildStdin) {
+    let mut live = Portolan::new().start_with_input(args, Stdio::piped());
+    let input = live.child.stdin.take().unwrap();
+    (live, input)
 }
 
 /// Starts a server, which tells in JSON of its connections; its URL.

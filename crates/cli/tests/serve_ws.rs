@@ -1,0 +1,137 @@
+//! Servers of WebSocket: `listen ws:`, `serve ws`, and the lab's.
+#![expect(clippy::unwrap_used, reason = "what is needed for a test and fails, fails it")]
+#![expect(clippy::disallowed_types, reason = "a page of another site is written on a bare socket")]
+
+#[expect(dead_code, reason = "these tests need not all of it")]
+mod support;
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::process::ChildStdin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use support::{Live, Portolan, Servers, read_head, run, serve, talk};
+
+#[test]
+fn pages_of_other_sites_reach_no_server() {
+    let status = |url: &str, host: &str, origin: &str| {
+        let at = url.trim_start_matches("ws://").trim_end_matches('/');
+        let mut stream = TcpStream::connect(at).unwrap();
+        let host = if host.is_empty() { at } else { host };
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let head = read_head(&mut stream).unwrap();
+        (head[9..12].parse::<u16>().unwrap(), at.to_owned())
+    };
+    for verb in [
+        &["listen", "ws:0", "--exec", "cat"][..],
+        &["listen", "ws:0", "--echo"],
+        &["serve", "ws", "--broadcast", "--listen", ":0"],
+        &["relay", "ws:0", "tcp://127.0.0.1:9"],
+    ] {
+        let (_server, url) = serve(verb);
+        let (refused, at) = status(&url, "", "https://evil.example");
+        assert_eq!(refused, 403, "{verb:?}");
+        // A name that its owner lets lead here.
+        assert_eq!(status(&url, "evil.example", "http://evil.example").0, 403, "{verb:?}");
+        assert_eq!(status(&url, "", &format!("http://{at}")).0, 101, "{verb:?}");
+        let (_server, url) = serve(&[verb, &["--origin", "https://evil.example"]].concat());
+        assert_eq!(status(&url, "", "https://evil.example").0, 101, "{verb:?}");
+        assert_eq!(status(&url, "", "https://other.example").0, 403, "{verb:?}");
+    }
+    let (_server, url) = serve(&["listen", "ws:0", "--echo", "--origin", "*"]);
+    assert_eq!(status(&url, "evil.example", "null").0, 101);
+    run(&["relay", "tcp:0", "ws://127.0.0.1:9", "--origin", "*"])
+        .refused(&["--origin", "does not apply"]);
+}
+
+#[test]
+fn stdin_and_stdout_are_served_to_one_peer_at_a_time() {
+    let (mut server, mut input) = talk(&["listen", "ws:0", "--once", "--no-shutdown"]);
+    let url = server.note().strip_prefix("listening on ").unwrap().to_owned();
+    let (mut client, mut said) = talk(&["connect", &url]);
+    said.write_all(b"from the client\n").unwrap();
+    assert_eq!(server.line(), "from the client");
+    input.write_all(b"from the server\n").unwrap();
+    assert_eq!(client.line(), "from the server");
+    drop(said);
+    assert_eq!((client.end().code, server.end().code), (Some(0), Some(0)));
+}
+
+#[test]
+fn a_command_talks_in_lines_and_its_end_closes() {
+    let (_server, url) = serve(&["listen", "ws:0", "--exec", "sed -u -e s/a/b/ -e 2q"]);
+    let command = ["connect", &url, "--no-shutdown", "--json"];
+    let run = Portolan::new().run_with_input(&command, "a\na\n");
+    let frames: Vec<_> = run.objects().into_iter().filter(|o| o["type"] == "frame").collect();
+    let received: Vec<_> = frames.iter().filter(|frame| frame["direction"] == "received").collect();
+    let texts: Vec<_> = received.iter().map(|frame| &frame["text"]).collect();
+    assert_eq!(texts, [&Value::from("b"), &"b".into(), &Value::Null]);
+    assert_eq!((&received[2]["code"], run.code), (&1000.into(), Some(0)));
+}
+
+#[test]
+fn each_hears_all_others() {
+    let servers = Servers::only(&["http"]);
+    let chat = servers.url("http").replace("http:", "ws:") + "ws/chat";
+    let (_listening, listened) = serve(&["listen", "ws:0", "--broadcast"]);
+    let (_serving, served) = serve(&["serve", "ws", "--broadcast", "--listen", ":0"]);
+    for url in [chat, listened, served] {
+        let (mut one, mut first) = talk(&["connect", &url]);
+        let (mut two, mut second) = talk(&["connect", &url]);
+        until_heard(&mut second, &mut one);
+        first.write_all(b"here\n").unwrap();
+        assert_eq!(two.line(), "here");
+        second.write_all(b"there\n").unwrap();
+        let heard = std::iter::repeat_with(|| one.line()).find(|line| line != "again");
+        assert_eq!(heard.as_deref(), Some("there"));
+    }
+}
+
+/// Lets one say `again` until another, which may not be there yet, hears it.
+fn until_heard(speaker: &mut ChildStdin, listener: &mut Live) {
+    let is_heard = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_heard.load(Ordering::Relaxed) {
+                speaker.write_all(b"again\n").unwrap();
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        assert_eq!(listener.line(), "again");
+        is_heard.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_server_that_stops_says_that_it_goes_away() {
+    let (mut server, url) = serve(&["serve", "ws", "--echo", "--listen", ":0"]);
+    let (mut client, mut said) = talk(&["connect", &url, "--json"]);
+    said.write_all(b"hi\n").unwrap();
+    let frame = |client: &mut Live, opcode: &str| loop {
+        let object = client.object();
+        if object["opcode"] == opcode && object["direction"] == "received" {
+            return object;
+        }
+    };
+    assert_eq!(frame(&mut client, "text")["text"], "hi");
+    server.signal(Signal::TERM);
+    assert_eq!(frame(&mut client, "close")["code"], 1001);
+    assert_eq!((client.end().code, server.end().code), (Some(0), Some(0)));
+}
+
+#[test]
+fn the_lab_counts() {
+    let servers = Servers::only(&["http"]);
+    let ticks = servers.url("http").replace("http:", "ws:") + "ws/ticks?interval=0.001&count=3";
+    let run = run(&["connect", &ticks, "--recv-only"]);
+    assert_eq!(run.done(), "{\"tick\":1}\n{\"tick\":2}\n{\"tick\":3}\n");
+}
