@@ -29,7 +29,7 @@ pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a connection is silent before it rests, which saves memory and costs some calls of the
 /// system; not at all where more connections than this are awake.
 const SILENCE: Duration = Duration::from_secs(1);
-const MANY_AWAKE: usize = 1024;
+const MANY_AWAKE: usize = 512;
 
 /// A connection, and how far its next request was read.
 pub(super) struct Exchange<'a> {
