@@ -81,7 +81,8 @@ impl Crowd {
         self.ask(message, Answer::Bytes(message.len()), duration)
     }
 
-    /// Each client sends `message` and waits until `answer` has come back, again and again until `duration` has passed, but at least once: how many answers came in a second.
+    /// Each client sends `message` and waits until `answer` has come back, again and again until
+    /// `duration` has passed, but at least once: how many answers came in a second.
     pub(crate) fn ask(
         &mut self,
         message: &[u8],

@@ -57,6 +57,19 @@ impl Server {
         Ok(kibibytes.context("/proc shows no resident set")?.parse::<u64>()? * 1024)
     }
 
+    /// The time of cores that its threads took so far, the system's work for them included (proc(5),
+    /// `schedstat`).
+    pub(crate) fn cores(&self) -> anyhow::Result<Duration> {
+        let mut total = Duration::ZERO;
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.pid()))? {
+            let statistics = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+            let nanoseconds = statistics.split_whitespace().next();
+            let nanoseconds = nanoseconds.context("/proc shows no time of a thread")?;
+            total += Duration::from_nanos(nanoseconds.parse()?);
+        }
+        Ok(total)
+    }
+
     /// Asks it to end with SIGTERM: how long it takes.
     #[expect(clippy::disallowed_methods, reason = "processes are timed by the clock on the wall")]
     pub(crate) fn terminate(&mut self) -> anyhow::Result<Duration> {
@@ -123,6 +136,16 @@ mod tests {
         let socket = std::net::TcpListener::bind(free).unwrap();
         assert!(is_listening(free.port()).unwrap());
         drop(socket);
+    }
+
+    #[test]
+    fn the_time_of_cores_is_that_of_the_work() {
+        let process = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let server = Server { process, address: free_address().unwrap() };
+        while server.cores().unwrap() < Duration::from_millis(5) {}
+        let process = Command::new("sleep").arg("100").spawn().unwrap();
+        let server = Server { process, address: free_address().unwrap() };
+        assert!(server.cores().unwrap() < Duration::from_millis(500));
     }
 
     #[test]

@@ -62,6 +62,7 @@ pub(crate) static ALL: &[Row] = &[
     serve::IDLE,
     serve::JSON,
     ws::ECHO_20,
+    ws::ECHO_20_CPU,
     ws::STREAM_20,
     ws::ECHO_1K,
     ws::ECHO_64K,

@@ -1,6 +1,7 @@
 //! WebSocket: echoes with 64 clients, each of which waits for its answer, or sends 16 messages at a
-//! time and waits for as many answers; what one says to 1,000; and 10,000 connections over which nothing passes. Every server speaks on one port; the clients
-//! send frames that were made before, and count what comes back.
+//! time and waits for as many answers; what one says to 1,000; and 10,000 connections over which
+//! nothing passes. Every server speaks on one port; the clients send frames that were made before,
+//! and count what comes back.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -34,6 +35,21 @@ pub(crate) const ECHO_20: Row = Row {
         || echo(picows("echo")?, SMALL, false),
         || echo(aiohttp("echo", false)?, SMALL, false),
         || echo(websockets("echo", false)?, SMALL, false),
+    ],
+};
+
+/// The same by what a message costs the server: where the clients are as busy as it, it is they who
+/// set the pace.
+pub(crate) const ECHO_20_CPU: Row = Row {
+    name: "ws-echo-20-cpu",
+    measure: Measure { unit: "µs/message", better: Better::Lower },
+    sides: &[
+        || cost(portolan("--echo", false)?),
+        || cost(yardstick("epoll_websocket")?),
+        || cost(tungstenite()?),
+        || cost(picows("echo")?),
+        || cost(aiohttp("echo", false)?),
+        || cost(websockets("echo", false)?),
     ],
 };
 
@@ -124,6 +140,19 @@ fn echo(server: Echo, size: usize, is_compressed: bool) -> anyhow::Result<Side> 
     let work = move || {
         let mut crowd = crowd(running.address(), CLIENTS, is_compressed)?;
         crowd.ask(&message, Answer::Frame, DURATION)
+    };
+    Ok(Side { name: server.name, version: server.version, work: Box::new(work) })
+}
+
+/// Measures the time of a core that a small message and its answer take of the server.
+fn cost(server: Echo) -> anyhow::Result<Side> {
+    let running = server.start()?;
+    let message = frame(SMALL, false);
+    let work = move || {
+        let mut crowd = crowd(running.address(), CLIENTS, false)?;
+        let before = running.cores()?;
+        let messages = crowd.ask(&message, Answer::Frame, DURATION)? * DURATION.as_secs_f64();
+        Ok((running.cores()? - before).as_secs_f64() * 1e6 / messages)
     };
     Ok(Side { name: server.name, version: server.version, work: Box::new(work) })
 }
