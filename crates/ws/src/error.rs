@@ -123,3 +123,13 @@ pub(crate) fn lost(cause: Option<&io::Error>) -> Error {
 pub(crate) fn closed(close: Option<&Close>) -> Error {
     Error::new(Kind::Lost, "could not send a message").with_source(WsError::Closed(close.cloned()))
 }
+
+/// The same error, for the other half of a connection.
+pub(crate) fn again(error: &Error) -> Error {
+    let again = Error::new(error.kind(), error.to_string());
+    match (error.find::<WsError>(), error.find::<io::Error>()) {
+        (Some(cause), _) => again.with_source(cause.clone()),
+        (None, Some(cause)) => again.with_source(io::Error::new(cause.kind(), cause.to_string())),
+        (None, None) => again,
+    }
+}

@@ -253,6 +253,29 @@ async fn an_echo_that_nobody_reads_is_given_up() {
     is_served(&url).await;
 }
 
+/// Whichever half sees the end first, the other one hears of it, too.
+#[tokio::test(start_paused = true)]
+async fn both_halves_hear_why_it_ended() {
+    let open = |stream: Stream| {
+        let (config, agreed) = (Config::default(), Agreed::default());
+        WebSocket::new(Role::Client, stream, &[], &config, &agreed, &cx()).split()
+    };
+    let (unread, _unread) = tokio::io::duplex(1024);
+    let (mut sender, mut receiver) = open(Stream::boxed(unread));
+    let sending = sender.send(vec![7; 60_000]).await.unwrap_err();
+    assert_eq!(format!("{sending:#}"), "the peer read nothing for 30 s");
+    assert_eq!(receiver.receive().await.unwrap_err(), sending);
+    assert_eq!(receiver.receive().await.unwrap(), None);
+    assert_eq!(sender.send("more").await.unwrap_err(), sending);
+
+    let (unread, _unread) = tokio::io::duplex(1024);
+    let ended = tokio::io::join(tokio::io::empty(), unread);
+    let (mut sender, mut receiver) = open(Stream::boxed(ended));
+    let (sent, received) = tokio::join!(sender.send(vec![7; 10_000]), receiver.receive());
+    let lost = received.unwrap_err();
+    assert_eq!((lost.kind(), sent.unwrap_err()), (Kind::Lost, lost));
+}
+
 /// Half a minute without a byte read, not half a minute for the whole.
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_reads_a_little_is_waited_for() {
