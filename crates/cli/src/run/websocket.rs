@@ -11,8 +11,9 @@ use super::stdio::Stdio;
 use crate::console::Console;
 use crate::show::frame::FrameReport;
 
-/// How many messages wait for a member of a room that is slow, and how large each may be: so many
-/// bytes, 256 MiB, are kept for all of them together.
+/// How many messages wait for a member of a room that is slow, and how large each may be: messages of
+/// 256 MiB at most are kept for all of them together, and compressed ones besides, each smaller than
+/// its message, for each size of window that members have agreed on.
 const WAITING: usize = 256;
 const SAID_MAX: usize = 1 << 20;
 
