@@ -63,6 +63,8 @@ async fn what_is_refused_is_told_why() {
         assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{from}: {response}");
         assert!(response.contains(sentence), "{from}: {response}");
         assert!(status != 426 || response.contains("\r\nsec-websocket-version: 13\r\n"));
+        let options = if status == 426 { "Upgrade, close" } else { "close" };
+        assert!(response.contains(&format!("\r\nconnection: {options}\r\n")), "{response}");
     }
 }
 
