@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
+use portolan_core::units::show_duration;
 use portolan_core::{Error, Kind};
 
 use crate::wire::handshake::{Mismatch, Refusal};
@@ -37,6 +39,12 @@ pub enum WsError {
     /// The connection ended without a close frame (code 1006).
     #[error("the connection ended without a close frame")]
     Abnormal,
+    /// The peer is taken for dead.
+    #[error("the peer answered no ping within {}", show_duration(*.0))]
+    PingUnanswered(Duration),
+    /// The peer did not take part in the closing handshake.
+    #[error("the peer did not answer the close frame within {}", show_duration(*.0))]
+    CloseUnanswered(Duration),
     /// More came before a pong than is held back.
     #[error("too many messages came before the pong")]
     NoPong,

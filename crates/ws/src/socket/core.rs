@@ -20,7 +20,7 @@ use crate::wire::handshake::Agreed;
 use crate::wire::{
     Close, CloseCode, Closing, Decoder, Encoder, Output, Received, Role, Shared, Violation,
 };
-use crate::{Config, Message};
+use crate::{Config, Message, WsError};
 
 /// How much is read at once where it is not known how much comes. It is read onto the stack, so that
 /// a connection that waits needs no memory for it.
@@ -59,6 +59,8 @@ enum State {
     /// All is said: what is left is to write it, and to see the peer go.
     Leaving {
         error: Option<Error>,
+        /// Whether the peer is taken for dead: then nothing is awaited of it.
+        is_lost: bool,
         is_shut: bool,
         discarded: usize,
     },
@@ -281,10 +283,16 @@ impl Core {
     /// Writes the last, and waits for the peer to go where it is its turn (RFC 6455 section 7.1.1);
     /// ready at the end.
     fn poll_leave(&mut self, task: &mut task::Context<'_>) -> Poll<()> {
-        ready!(self.poll_write(task));
-        let State::Leaving { error, is_shut, discarded } = &mut self.state else {
+        let written = self.poll_write(task);
+        let State::Leaving { error, is_lost, is_shut, discarded } = &mut self.state else {
             return Poll::Ready(());
         };
+        if *is_lost {
+            let error = error.take();
+            self.end(error);
+            return Poll::Ready(());
+        }
+        ready!(written);
         if !*is_shut {
             let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(task));
             *is_shut = true;
@@ -323,8 +331,9 @@ impl Core {
                 self.close(Close::new(CloseCode::GOING_AWAY, reason));
             }
             Due::Pong(limit) => {
-                let message = format!("the peer answered no ping within {}", show(limit));
-                self.fail(CloseCode::INTERNAL_ERROR, "no pong came", timed_out(message));
+                let error = timed_out("lost the connection".to_owned());
+                let error = error.with_source(WsError::PingUnanswered(limit));
+                self.fail(CloseCode::INTERNAL_ERROR, "no pong came", error);
             }
             Due::Idle(limit) => {
                 let message = format!("the peer was silent for {}", show(limit));
@@ -343,12 +352,16 @@ impl Core {
                 self.end(Some(timed_out(message)));
             }
             Due::Close(limit) => {
+                let unanswered = WsError::CloseUnanswered(limit);
                 let error = match &mut self.state {
-                    State::Leaving { error, .. } => error.take(),
-                    State::Open | State::Ended(_) => Some(timed_out(format!(
-                        "the peer did not answer the close frame within {}",
-                        show(limit)
-                    ))),
+                    State::Leaving { error, .. } => error.take().map(|error| match error.kind() {
+                        Kind::Timeout => error.with_source(unanswered),
+                        _ => error,
+                    }),
+                    State::Open | State::Ended(_) => {
+                        let error = timed_out("could not close the connection".to_owned());
+                        Some(error.with_source(unanswered))
+                    }
                 };
                 self.end(error);
             }
@@ -395,7 +408,9 @@ impl Core {
     fn leave(&mut self, error: Option<Error>) {
         self.ping = None;
         self.watch.leave();
-        self.state = State::Leaving { error, is_shut: false, discarded: 0 };
+        let cause = error.as_ref().and_then(Error::find::<WsError>);
+        let is_lost = matches!(cause, Some(WsError::PingUnanswered(_)));
+        self.state = State::Leaving { error, is_lost, is_shut: false, discarded: 0 };
     }
 
     /// Closes the socket, and frees what the connection held.
