@@ -37,7 +37,7 @@ pub async fn run(args: &ListenArgs, given: &Given, console: &Console) -> Result<
     End::check(scheme)?;
     given.check(&BTreeSet::from([scheme]))?;
     given.check_websocket(&BTreeSet::from([scheme]))?;
-    given.check_serving(scheme)?;
+    given.check_serving(scheme, &End::SCHEMES)?;
     check(args, given)?;
     let service = Service::new(args, console)?;
     captured(&args.pcap, console, async |capture, console| {
