@@ -143,6 +143,17 @@ fn an_address_without_a_scheme_is_of_tls_where_that_is_asked_for() {
 }
 
 #[test]
+fn where_to_listen_has_no_path() {
+    for verb in [
+        &["listen", "ws://127.0.0.1:0/foo", "--echo"][..],
+        &["relay", "ws://127.0.0.1:0/?a=b", "tcp://127.0.0.1:9"],
+        &["serve", "ws", "--echo", "--listen", "ws://127.0.0.1:0/foo"],
+    ] {
+        run(verb).refused(&["where to listen has no path"]);
+    }
+}
+
+#[test]
 fn a_unix_socket_serves_websockets() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("chat.sock");

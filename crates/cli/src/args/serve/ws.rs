@@ -8,7 +8,7 @@ use portolan::{Scheme, Url, UrlError};
 
 use crate::args::pcap::PcapArgs;
 use crate::args::serving::ServingArgs;
-use crate::args::values::{duration, number, without_login};
+use crate::args::values::{duration, number, without_login, without_path};
 use crate::args::websocket::WebSocketServerArgs;
 
 /// What is done with each WebSocket, and where.
@@ -86,10 +86,8 @@ impl FromStr for Place {
         let url = if is_bare { bare(text) } else { parsed };
         let url = without_login(url.map_err(|error| error.to_string())?)?;
         match url.scheme() {
-            Scheme::Ws | Scheme::Wss if url.path_and_query() != "/" => {
-                Err("where to listen has no path".to_owned())
-            }
-            scheme if Self::SCHEMES.contains(&scheme) => Ok(Self { url, is_bare }),
+            Scheme::Ws | Scheme::Wss => Ok(Self { url: without_path(url)?, is_bare }),
+            Scheme::Unix => Ok(Self { url, is_bare }),
             scheme => Err(format!("WebSockets listen on ws:, wss: or unix:, not on {scheme}:")),
         }
     }
