@@ -282,6 +282,30 @@ fn frames_are_logged_as_json() {
 }
 
 #[test]
+fn messages_are_dumped_one_by_one() {
+    let said = [frame(TEXT, b"a"), frame(TEXT, b""), frame(BINARY, b"\n"), close(1000, "")];
+    let run = connect(&[&saying(said.concat()), "--recv-only", "--hex"], "");
+    let rows: Vec<Vec<_>> = run.out.lines().map(|row| row.split_whitespace().collect()).collect();
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    assert_eq!(
+        rows,
+        [
+            vec!["<", "00000000", "61", "|a|"],
+            vec!["<", "00000000", "||"],
+            vec!["<", "00000000", "0a", "|.|"]
+        ]
+    );
+
+    let (_server, url) = serve(&["listen", "ws:0", "--echo"]);
+    let out = connect(&[&url, "--hex"], "a\nb\n").done();
+    for way in [">", "<"] {
+        let rows = out.lines().filter(|row| row.starts_with(way));
+        let texts: Vec<_> = rows.map(|row| row.rsplit("  ").next().unwrap()).collect();
+        assert_eq!(texts, ["|a|", "|b|"], "{out}");
+    }
+}
+
+#[test]
 fn silence_is_broken_by_pings() {
     let (url, _) = server("", |mut stream| {
         for _ in 0..2 {
