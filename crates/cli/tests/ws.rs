@@ -342,6 +342,28 @@ fn the_request_says_what_it_is_told_to() {
 }
 
 #[test]
+fn the_lines_of_the_handshake_are_told_without_secrets() {
+    let (mut server, url) = serve(&["listen", "ws:0", "--echo", "--once", "-vv"]);
+    let url = url.replace("ws://", "ws://ann:s3cret@") + "a?b";
+    let run = connect(&[&url, "-vv", "-H", "Cookie:id=s3cret"], "hi\n");
+    assert_eq!((run.code, run.out.as_str()), (Some(0), "hi\n"));
+    let served = server.end().err;
+    for (sent, received, err) in [('>', '<', &run.err), ('<', '>', &served)] {
+        for line in [
+            format!("{sent} GET /a?b HTTP/1.1\n"),
+            format!("{sent} upgrade: websocket\n"),
+            format!("{sent} authorization: ***\n"),
+            format!("{sent} cookie: ***\n"),
+            format!("{received} HTTP/1.1 101 Switching Protocols\n"),
+            format!("{received} sec-websocket-accept: "),
+        ] {
+            assert!(err.contains(&line), "{line} is not in {err}");
+        }
+        assert!(!err.contains("s3cret"), "{err}");
+    }
+}
+
+#[test]
 fn subprotocols_are_agreed_on_or_it_ends() {
     let (_server, url) = serve(&["listen", "ws:0", "--echo", "--subprotocol", "chat,log"]);
     assert_eq!(connect(&[&url, "--subprotocol", "log"], "hi\n").done(), "hi\n");
