@@ -177,10 +177,10 @@ fn input_that_is_no_message_is_refused_and_the_connection_closed() {
         Run::from(child.wait_with_output().unwrap()).refused(&[words]);
         assert_eq!(closes.recv().unwrap()[..2], 1011_u16.to_be_bytes());
     };
-    refused(&[], b"fine\n\xff\n", "a line is not UTF-8");
+    refused(&[], b"fine\n\n\xff\n", "line 3 is not UTF-8");
     let long = vec![b'a'; (16 << 20) + 1];
-    refused(&[], &long, "a line of more than 16777216 bytes does not fit a message");
-    refused(&["--base64"], b"*\n", "a line is not Base64");
+    refused(&[], &long, "line 1 has more than 16777216 bytes, which does not fit a message");
+    refused(&["--base64"], b"MQ==\n*", "line 2 is not Base64");
     refused(&["--length-prefix"], b"\0\0\0\x05ab", "the input ends within a message");
     refused(&["--length-prefix"], b"\x7f\0\0\0", "is larger than 16777216 bytes");
 }

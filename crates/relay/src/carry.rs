@@ -193,11 +193,13 @@ impl Way {
 
     /// Sends what was cut out of a stream.
     async fn send_pieces(&mut self, pieces: Vec<Vec<u8>>, quiet: &Quiet) -> Result<(), Error> {
-        for piece in pieces {
+        // Other pieces than lines have no number.
+        let before = self.cutter.lines().saturating_sub(pieces.len());
+        for (index, piece) in pieces.into_iter().enumerate() {
             self.count += piece.len() as u64;
             let message = if self.framing == Framing::Lines && self.to.is_websocket() {
                 let text = Text::new(piece.into()).map(Message::Text);
-                text.map_err(|_| self.misfit(Unfit::Utf8))?
+                text.map_err(|_| self.misfit(Unfit::Utf8(before + index + 1)))?
             } else {
                 Message::from(piece)
             };
