@@ -452,3 +452,42 @@ async fn a_connection_that_is_not_plain_does_not_rest() {
     assert!(silence.until_deadline(turn).await.is_none());
     assert_eq!(theirs.read(&mut [0]).await.unwrap(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn blank_lines_are_no_requests() {
+    let url = server(Router::new().route("/", get(|| async { "ahoy" }))).await;
+    let mut peer = dial(&url).await;
+    let started = now();
+    loop {
+        peer.write_all(b"\r\n").await.unwrap();
+        let mut said = [0];
+        let limited = context().limited(Some(Duration::from_secs(10)));
+        match limited.until_deadline(peer.read(&mut said)).await {
+            Some(read) => break assert_eq!(read.unwrap(), 0),
+            None => assert!(now() - started < Duration::from_secs(70)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_100_comes_within_an_answer() {
+    let url = server(Router::new().route("/", any(|body: Body| async { body }))).await;
+    let mut peer = dial(&url).await;
+    let request = "POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\nconnection: close\r\n\
+                   content-length: 4\r\n\r\n";
+    peer.write_all(request.as_bytes()).await.unwrap();
+    let head = support::read_head(&mut peer).await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    peer.write_all(b"ahoy").await.unwrap();
+    assert_eq!(rest(&mut peer).await, "ahoy");
+}
+
+#[tokio::test]
+async fn an_upgrade_that_is_offered_is_a_matter_of_the_connection() {
+    let route = get(|| async { (StatusCode::UPGRADE_REQUIRED, [("upgrade", "example")]) });
+    let url = server(Router::new().route("/", route)).await;
+    let requests = "GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HTTP/1.0\r\n\r\n";
+    let answers = exchange(&url, requests.as_bytes()).await;
+    let fields: Vec<_> = answers.lines().filter(|line| line.starts_with("connection: ")).collect();
+    assert_eq!(fields, ["connection: upgrade", "connection: close, upgrade"]);
+}

@@ -205,6 +205,8 @@ impl<'a> Exchange<'a> {
             }
             while self.io.input.starts_with(b"\r\n") {
                 self.io.input.advance(2);
+                // It is no request, and its limit goes on: a rest would begin it anew.
+                self.may_rest = false;
             }
             if matches!(&self.io.input[..], [] | [b'\r']) {
                 return Found::Part;
@@ -310,7 +312,12 @@ impl<'a> Exchange<'a> {
 
     /// Sends what is to be sent, and ends the stream. One that `lingers` is read from for a while.
     async fn close(&mut self, lingers: bool) {
-        if self.flush().await.is_err() || self.io.stream.shutdown().await.is_err() || !lingers {
+        if self.flush().await.is_err() {
+            return;
+        }
+        let farewell = self.visit.cx.limited(Some(FAREWELL));
+        let shut = farewell.until_deadline(self.io.stream.shutdown()).await;
+        if !matches!(shut, Some(Ok(()))) || !lingers {
             return;
         }
         let until_gone = poll_fn(|cx| {
@@ -322,7 +329,7 @@ impl<'a> Exchange<'a> {
                 }
             }
         });
-        self.visit.cx.limited(Some(FAREWELL)).until_deadline(until_gone).await;
+        farewell.until_deadline(until_gone).await;
     }
 
     async fn flush(&mut self) -> Result<(), Broken> {
