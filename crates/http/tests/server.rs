@@ -16,7 +16,7 @@ use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, any, get};
 use http::StatusCode;
 use portolan_core::Kind;
-use portolan_http::{Limits, Server, upgrade};
+use portolan_http::{Files, Limits, Server, upgrade};
 use portolan_net::fault::Plan;
 use portolan_net::{Dialer, Handler, Info, Stream, now};
 use support::{bodies, client, context, dial, exchange, listener, server, statuses};
@@ -52,6 +52,22 @@ async fn a_planned_reply_is_given_in_place_of_the_route() {
         answers.push((response.status().as_u16(), body));
     }
     assert_eq!(answers, [(200, "ahoy".into()), (503, "too busy".into()), (200, "ahoy".into())]);
+}
+
+#[tokio::test]
+async fn a_planned_reply_has_what_every_answer_has() {
+    let plan = Plan::new(vec!["GET /a: reply=503".parse().unwrap()], 0);
+    let listener = listener().await.with_faults(plan).unwrap();
+    let url = listener.local_url();
+    let directory = tempfile::TempDir::new().unwrap();
+    let files = Files::new(directory.path()).unwrap().with_cors(true);
+    let files = files.with_header("x-a".parse().unwrap(), "1".parse().unwrap());
+    tokio::spawn(Server::files(files).serve(listener, pending()));
+    let answer = exchange(&url, b"GET /a HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(statuses(&answer), [503]);
+    for field in ["access-control-allow-origin: *\r\n", "x-a: 1\r\n"] {
+        assert!(answer.contains(field), "{answer}");
+    }
 }
 
 #[tokio::test]
