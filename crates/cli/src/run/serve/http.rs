@@ -11,7 +11,7 @@ use super::access_log::AccessLog;
 use crate::args::applies::Given;
 use crate::args::listen::Model;
 use crate::args::login::Secret;
-use crate::args::serve::http::{AuthArgs, ServeHttpArgs};
+use crate::args::serve::http::{AuthArgs, Place, ServeHttpArgs};
 use crate::args::values::Field;
 use crate::console::Console;
 use crate::exit::Exit;
@@ -33,7 +33,7 @@ pub(super) async fn run(
     console: &Console,
 ) -> Result<Exit, Error> {
     let url = url(args);
-    given.check_serving(url.scheme())?;
+    given.check_serving(url.scheme(), &Place::SCHEMES)?;
     args.serving.fault.validate(given)?;
     check(args)?;
     captured(&args.pcap, console, async |capture, console| {
