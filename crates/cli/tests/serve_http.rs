@@ -6,10 +6,11 @@
 mod support;
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -254,6 +255,51 @@ fn a_signal_lets_requests_in_flight_come_to_their_end() {
     let home = dir(&live).to_owned();
     assert_eq!(live.end().code, Some(0));
     assert_eq!(fs::read_to_string(home.join("new.txt")).unwrap(), "ahoy");
+}
+
+#[test]
+fn requests_in_flight_are_waited_for_however_long_they_take() {
+    let (mut live, url) = site(&["--upload"]);
+    let mut busy = connect(&url);
+    let head = "PUT /new.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n";
+    write!(busy, "{head}Expect: 100-continue\r\n\r\n").unwrap();
+    assert!(read_head(&mut busy).unwrap().starts_with("HTTP/1.1 100 "));
+    live.signal(Signal::TERM);
+    assert_eq!(live.note(), "stopping; once more to stop at once");
+    // Longer than other servers wait.
+    busy.set_read_timeout(Some(Duration::from_secs(6))).unwrap();
+    assert_eq!(busy.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    busy.write_all(b"ahoy").unwrap();
+    let mut answer = String::new();
+    busy.read_to_string(&mut answer).unwrap();
+    assert_status(&answer, 201);
+    assert_eq!(live.end().code, Some(0));
+}
+
+#[test]
+fn what_a_second_signal_breaks_off_is_logged_as_far_as_it_went() {
+    let (mut live, url) = site(&["--workers", "4"]);
+    let size = 64 << 20;
+    let file = fs::File::create(dir(&live).join("large.bin")).unwrap();
+    file.set_len(size).unwrap();
+    let busy: Vec<_> = (0..8)
+        .map(|number| {
+            let mut stream = connect(&url);
+            write!(stream, "GET /large.bin?{number} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            assert!(read_head(&mut stream).unwrap().starts_with("HTTP/1.1 200 "));
+            stream
+        })
+        .collect();
+    live.signal(Signal::TERM);
+    assert_eq!(live.note(), "stopping; once more to stop at once");
+    live.signal(Signal::TERM);
+    let objects = live.end().objects();
+    let told: Vec<_> = objects.iter().filter(|object| object["type"] == "request").collect();
+    assert_eq!(told.len(), busy.len());
+    for request in told {
+        assert_eq!(request["status"], 200);
+        assert!((1..size).contains(&request["bytes"].as_u64().unwrap()), "{request}");
+    }
 }
 
 #[test]

@@ -88,7 +88,7 @@ async fn serve(
     };
     tokio::select! {
         served = serving => served?,
-        () = signals.second(&end) => {}
+        () = signals.second(&end, entrance.console) => {}
     }
     service.failure().map_or_else(|| Ok(entrance.exit()), Err)
 }

@@ -24,7 +24,9 @@ use crate::args::values::{Field, duration, number, size, without_login};
 
 A password is kept as its Argon2 hash, in single quotes for the shell:
   printf %s \"$PASSWORD\" | argon2 \"$(openssl rand -hex 8)\" -id -e
-  portolan serve http --auth 'ann:$argon2id$v=19$m=…'")]
+  portolan serve http --auth 'ann:$argon2id$v=19$m=…'
+
+Ctrl-C and SIGTERM end it when the requests in flight are finished; a second one ends it at once.")]
 pub struct ServeHttpArgs {
     /// Serve the files in this directory
     #[arg(value_name = "DIR", default_value = ".")]

@@ -23,7 +23,8 @@ use crate::run::entrance::{Entrance, Protocol};
 use crate::run::signals::Signals;
 use crate::run::{descriptors, login, models, prompt};
 
-/// Serves until a signal; a second one does not wait for the requests in flight.
+/// Serves until a signal, at which it waits for the requests in flight, however long they take; a
+/// second one does not.
 ///
 /// # Errors
 /// What kept it from starting.
@@ -58,7 +59,8 @@ async fn serve(
     let entrance = entrance(args, url, capture, console);
     let end = CancellationToken::new();
     let serving = async {
-        let mut listener = entrance.listen().await?;
+        // The limits of the server end a request that comes to nothing.
+        let mut listener = entrance.listen().await?.with_drain(Duration::MAX);
         if let Some(log) = log {
             listener = listener.with_observer(log);
         }
@@ -69,7 +71,7 @@ async fn serve(
     };
     tokio::select! {
         served = serving => served?,
-        () = signals.second(&end) => {}
+        () = signals.second(&end, console) => {}
     }
     Ok(entrance.exit())
 }

@@ -82,7 +82,7 @@ async fn serve(
     };
     tokio::select! {
         served = serving => served?,
-        () = signals.second(&end) => {}
+        () = signals.second(&end, console) => {}
     }
     Ok(entrance.exit())
 }
