@@ -76,7 +76,7 @@ pub struct PageArgs {
     /// Answer with /index.html where there is no such file, for applications of one page
     #[arg(long)]
     pub spa: bool,
-    /// Let pages of any origin read what is served
+    /// Let pages of any origin read what is served; none but our own may upload
     #[arg(long)]
     pub cors: bool,
     /// Add this header field to every response; can be repeated
