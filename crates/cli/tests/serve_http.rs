@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "what is needed for a test and fails, fails it")]
 #![expect(clippy::disallowed_types, reason = "clients that say what a test wants are bare sockets")]
 
+#[path = "support/pty.rs"]
+mod pty;
 #[expect(dead_code, reason = "these tests need no peers")]
 mod support;
 
@@ -12,6 +14,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
 
+use pty::Pty;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::{Live, Portolan, Run, get, read_head, run, serve_by};
@@ -209,6 +212,21 @@ fn users_log_in_with_a_hash_or_a_password() {
 }
 
 #[test]
+fn a_password_that_is_asked_for_is_not_empty() {
+    let pty = Pty::new(24, 80);
+    let home = Portolan::new();
+    let mut live = home.start_with_input(&["serve", "http", "--auth", "ann"], pty.open());
+    let prompt = "password for ann: ";
+    let mut shown = vec![0; prompt.len()];
+    live.child.stderr.as_mut().unwrap().read_exact(&mut shown).unwrap();
+    assert_eq!(String::from_utf8(shown).unwrap(), prompt);
+    (&pty.controller).write_all(b"\n").unwrap();
+    let run = live.end();
+    assert_eq!((run.code, run.out.as_str()), (Some(2), ""), "{}", run.err);
+    assert!(run.err.ends_with("portolan: the password of ann is empty\n"), "{}", run.err);
+}
+
+#[test]
 fn tls_is_spoken_with_a_certificate_of_its_own() {
     let (_live, url) = site(&["--tls", "self"]);
     assert!(url.starts_with("https://127.0.0.1:"), "{url}");
@@ -375,6 +393,8 @@ fn flags_that_make_no_sense_are_refused() {
     refused(&["--header", "Content-Length: 1"], &["--header", "content-length"]);
     refused(&["--header", "none"], &["--header", "NAME:VALUE"]);
     refused(&["--upload-max", "1MB"], &["--upload"]);
+    refused(&["--auth", ""], &["the USER of --auth is empty"]);
+    refused(&["--auth", &format!(":{HASH}")], &["the USER of --auth is empty"]);
     refused(&["--once", "--workers", "2"], &["--once"]);
     refused(&["--fault", "http: reset"], &["--fault", "names a server"]);
     refused(&["--seed", "7"], &["--seed", "--fault"]);

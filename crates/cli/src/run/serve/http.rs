@@ -166,6 +166,9 @@ async fn files(args: &ServeHttpArgs, console: &Console) -> Result<Files, Error> 
 async fn accounts(args: &AuthArgs, console: &Console) -> Result<Vec<Account>, Error> {
     let mut accounts = Vec::new();
     for Secret(text) in &args.auth {
+        if text.is_empty() || text.starts_with(':') {
+            return Err(Error::new(Kind::Usage, "the USER of --auth is empty"));
+        }
         if let Some((user, _)) = text.split_once(':') {
             let account = text.parse::<Account>().map_err(|error| {
                 let hint = error.hint().unwrap_or_default().to_owned();
