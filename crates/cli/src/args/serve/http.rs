@@ -19,7 +19,7 @@ use crate::args::values::{Field, duration, number, size, without_login};
   portolan serve http site/ --listen :8080 --spa
   portolan serve http /srv --listen 0.0.0.0:8443 --tls self --auth ann
   portolan serve http inbox/ --upload --upload-max 1GB
-  portolan serve http /srv --access-log json 2>> access.jsonl
+  portolan serve http /srv --json >> access.jsonl
   portolan serve http --fault 'GET /slow: latency=3s'
 
 A password is kept as its Argon2 hash, in single quotes for the shell:
