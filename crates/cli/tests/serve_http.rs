@@ -15,6 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use pty::Pty;
+use rcgen::CertifiedKey;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::{Live, Portolan, Run, get, read_head, run, serve_by};
@@ -239,6 +240,22 @@ fn tls_is_spoken_with_a_certificate_of_its_own() {
 }
 
 #[test]
+fn tls_is_spoken_with_the_certificate_in_two_files() {
+    let names = ["127.0.0.1".to_owned()];
+    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names).unwrap();
+    let files = Portolan::new();
+    let cert = files.file("cert.pem", &cert.pem());
+    let key = files.file("key.pem", &signing_key.serialize_pem());
+    let (_live, url) = site(&["--cert", &cert, "--key", &key]);
+    assert!(url.starts_with("https://127.0.0.1:"), "{url}");
+    let file = format!("{url}/chart.txt");
+    assert_eq!(run(&["http", "--cacert", &cert, &file]).done(), "here be dragons");
+    let ws = ["serve", "ws", "--echo", "--listen", "wss:0", "--cert", &cert, "--key", &key];
+    let (_live, url) = serve_by(Portolan::new(), &ws);
+    assert_eq!(run(&["probe", "--cacert", &cert, &url, "-q"]).code, Some(0));
+}
+
+#[test]
 fn a_unix_socket_serves_too() {
     let home = Portolan::new();
     home.file("chart.txt", "here be dragons");
@@ -389,6 +406,7 @@ fn flags_that_make_no_sense_are_refused() {
     };
     refused(&["--listen", "tcp:1"], &["--listen", "not on tcp:"]);
     refused(&["--listen", "http://127.0.0.1:0", "--tls", "self"], &["--tls", "http:"]);
+    refused(&["--listen", "http://127.0.0.1:0", "--cert", "a.pem"], &["--cert", "http:"]);
     refused(&["--listen", "unix:/tmp/a", "--workers", "2"], &["--workers", "unix:"]);
     refused(&["--header", "Content-Length: 1"], &["--header", "content-length"]);
     refused(&["--header", "none"], &["--header", "NAME:VALUE"]);

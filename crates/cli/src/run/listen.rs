@@ -192,7 +192,7 @@ fn entrance<'a>(
         },
         protocol: None,
         is_behind_proxy: args.proxy_protocol.is_some(),
-        cert: args.cert.clone().map(|cert| (cert, args.key.clone())),
+        cert: args.cert.files(),
         capture,
         console,
         connections: Connections::of_server(None, console),

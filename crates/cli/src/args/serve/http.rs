@@ -9,7 +9,7 @@ use portolan::{Endpoint, Scheme, Url, UrlError};
 
 use crate::args::login::Secret;
 use crate::args::pcap::PcapArgs;
-use crate::args::serving::ServingArgs;
+use crate::args::serving::{CertArgs, ServingArgs};
 use crate::args::values::{Field, duration, number, size, without_login};
 
 /// Which files, where, and for whom.
@@ -58,6 +58,9 @@ pub struct ServeHttpArgs {
     /// Whom to serve, and how.
     #[command(flatten)]
     pub serving: ServingArgs,
+    /// What is shown in place of the certificate of `--tls`.
+    #[command(flatten)]
+    pub cert: CertArgs,
     /// What to keep of the traffic.
     #[command(flatten)]
     pub pcap: PcapArgs,

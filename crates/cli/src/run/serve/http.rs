@@ -1,5 +1,6 @@
 //! `serve http`: the files of a directory.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use portolan::http::{Account, Files, Limits, Server, Upload};
@@ -12,6 +13,7 @@ use crate::args::applies::Given;
 use crate::args::listen::Model;
 use crate::args::login::Secret;
 use crate::args::serve::http::{AuthArgs, ServeHttpArgs};
+use crate::args::serving::ServingArgs;
 use crate::args::values::Field;
 use crate::console::Console;
 use crate::exit::Exit;
@@ -34,6 +36,7 @@ pub(super) async fn run(
     console: &Console,
 ) -> Result<Exit, Error> {
     let url = url(args);
+    given.check(&BTreeSet::from([url.scheme()]))?;
     given.check_serving(url.scheme())?;
     args.serving.fault.validate(given)?;
     check(args)?;
@@ -78,7 +81,8 @@ async fn serve(
 
 /// Where to listen.
 fn url(args: &ServeHttpArgs) -> Url {
-    args.listen.url(args.serving.tls.is_some() || args.serving.client_ca.is_some())
+    let ServingArgs { tls, client_ca, .. } = &args.serving;
+    args.listen.url(tls.is_some() || client_ca.is_some() || args.cert.cert.is_some())
 }
 
 /// An event loop on each core, which is all that a request sees: none of its bytes wakes another
@@ -127,7 +131,7 @@ fn entrance<'a>(
         timeouts: Timeouts { connect, operation: None, idle: None },
         protocol: Some(Protocol { alpn: &["h2", "http/1.1"] }),
         is_behind_proxy: false,
-        cert: None,
+        cert: args.cert.files(),
         capture,
         console,
         connections: Connections::of_server(None, console),
