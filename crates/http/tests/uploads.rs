@@ -15,8 +15,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::Method;
 use http::header::{
-    ACCEPT, ALLOW, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH,
-    LOCATION, ORIGIN,
+    ACCEPT, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONTENT_RANGE,
+    CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH, LOCATION, ORIGIN,
 };
 use portolan_http::{Body, Files, Form, Part, Upload};
 use serde_json::{Value, json};
@@ -385,9 +385,23 @@ async fn pages_of_other_sites_cannot_upload() {
         let got = put(&served, &format!("/put{n}"), &field, "ahoy").await;
         assert_eq!(got.status, status, "{field:?}");
     }
+}
+
+#[tokio::test]
+async fn other_sites_may_not_write_where_they_may_read() {
     let set = |files: Files| uploads(files).with_cors(true);
     let served = Served::new(&[], set).await;
-    assert_eq!(put(&served, "/a", &[(ORIGIN, "https://other.test")], "ahoy").await.status, 201);
+    let origin = (ORIGIN, "https://other.test");
+    let got = put(&served, "/a", &[origin.clone()], "ahoy").await;
+    assert_eq!(
+        (got.status.as_u16(), got.text()),
+        (403, "pages of other sites may not upload here\n")
+    );
+    assert_eq!(post(&served, "/", &[origin.clone()], &file("a", "ahoy")).await.status, 403);
+    let asked = [origin, (ACCESS_CONTROL_REQUEST_METHOD, "PUT")];
+    let got = served.send(Method::OPTIONS, "/a", &asked, "").await;
+    assert_eq!(got.field(ACCESS_CONTROL_ALLOW_METHODS), "GET, HEAD, OPTIONS");
+    assert_eq!(served.names(), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -46,12 +46,18 @@ impl Account {
     /// and memory: it is not for the event loop.
     ///
     /// # Errors
-    /// [`Kind::Usage`] where the name has a colon, [`Kind::Read`] where the system has no random
-    /// numbers.
+    /// [`Kind::Usage`] where the name has a colon, or it or the password is empty; [`Kind::Read`]
+    /// where the system has no random numbers.
     pub fn new(user: impl Into<String>, password: &str) -> Result<Self, Error> {
         let user = user.into();
         if user.contains(':') {
             return Err(Error::new(Kind::Usage, "the name of a user has no colon"));
+        }
+        if user.is_empty() {
+            return Err(nameless());
+        }
+        if password.is_empty() {
+            return Err(Error::new(Kind::Usage, format!("the password of {user} is empty")));
         }
         let mut salt = [0; 16];
         let failed = |_| Error::new(Kind::Read, "could not hash the password");
@@ -77,12 +83,19 @@ impl FromStr for Account {
         let hint = "user:hash, such as the command argon2 -e makes it: ana:$argon2id$v=19$…";
         let refuse = |what: &str| Error::new(Kind::Usage, what).with_hint(hint);
         let (user, hash) = text.split_once(':').ok_or_else(|| refuse("the account has no hash"))?;
+        if user.is_empty() {
+            return Err(nameless().with_hint(hint));
+        }
         let hash = PasswordHash::new(hash)
             .ok()
             .filter(|hash| hash.algorithm.as_str().starts_with("argon2") && hash.hash.is_some())
             .ok_or_else(|| refuse("the hash of the account is not one by Argon2"))?;
         Ok(Self { user: user.to_owned(), hash: hash.serialize() })
     }
+}
+
+fn nameless() -> Error {
+    Error::new(Kind::Usage, "the name of the user is empty")
 }
 
 /// Prints `user:hash`.

@@ -150,7 +150,7 @@ impl Upload {
         head: &Parts,
         overhead: u64,
     ) -> Result<RequestPath, Refusal> {
-        if is_foreign(head) && !settings.has_cors {
+        if is_foreign(head) {
             let why = "pages of other sites may not upload here";
             return Err(Refusal::new(StatusCode::FORBIDDEN, why));
         }

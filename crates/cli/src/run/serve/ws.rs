@@ -67,7 +67,7 @@ async fn serve(
         },
         protocol: Some(Protocol { alpn: &["http/1.1"] }),
         is_behind_proxy: false,
-        cert: None,
+        cert: args.cert.files(),
         capture,
         console,
         connections: Connections::of_server(None, console),
@@ -82,7 +82,7 @@ async fn serve(
     };
     tokio::select! {
         served = serving => served?,
-        () = signals.second(&end) => {}
+        () = signals.second(&end, console) => {}
     }
     Ok(entrance.exit())
 }
