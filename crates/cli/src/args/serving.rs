@@ -44,6 +44,13 @@ impl ServingArgs {
     }
 }
 
+impl ServingArgs {
+    /// Whether an address without a scheme is to be one on TLS.
+    pub fn asks_for_tls(&self, cert: &CertArgs) -> bool {
+        self.tls.is_some() || self.client_ca.is_some() || cert.cert.is_some()
+    }
+}
+
 /// The certificate of a server in files of its own, as clients show theirs.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Serving")]

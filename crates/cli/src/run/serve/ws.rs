@@ -89,7 +89,7 @@ async fn serve(
 
 /// Where to listen.
 fn url(args: &ServeWsArgs) -> Url {
-    args.listen.url(args.serving.tls.is_some() || args.serving.client_ca.is_some())
+    args.listen.url(args.serving.asks_for_tls(&args.cert))
 }
 
 /// An event loop on each core, which is all that a connection sees. A Unix socket has one listener,
