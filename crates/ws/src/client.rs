@@ -159,7 +159,10 @@ async fn open(
     let (response, rest) = read_head(stream, cx).await?;
     cx.fact(UPGRADE, "status", u64::from(response.status().as_u16()));
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        let body = read_body(stream, &response, rest, cx).await;
+        let body = match is_page(&response) {
+            true => String::new(),
+            false => read_body(stream, &response, rest, cx).await,
+        };
         let location = response.headers().get(header::LOCATION);
         let location = location.and_then(|value| value.to_str().ok()).map(redact);
         return Err(Refused { status: response.status(), location, body }.into());
@@ -195,6 +198,13 @@ async fn read_head(stream: &mut Stream, cx: &Context) -> Result<(Response<()>, V
         }
         (bytes, scan) = (rest, Scan::new(Role::Client));
     }
+}
+
+/// Whether the body is a page of HTML, of which the markup says nothing to people.
+fn is_page(response: &Response<()>) -> bool {
+    let media_type = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let essence = media_type.and_then(|media_type| media_type.split(|byte| *byte == b';').next());
+    essence.is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(b"text/html"))
 }
 
 /// The beginning of a body, as far as it comes at once and is text.

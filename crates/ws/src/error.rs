@@ -60,7 +60,7 @@ pub struct Refused {
     pub status: http::StatusCode,
     /// Where the server sends us instead.
     pub location: Option<String>,
-    /// How the body begins, as far as it is text.
+    /// How the body begins, as far as it is text; nothing of a page of HTML.
     pub body: String,
 }
 

@@ -16,7 +16,7 @@ pub struct ServingArgs {
     /// Hold at most this many connections at once, and send the next away [default: no limit]
     #[arg(long, value_name = "N", value_parser = |n: &str| number::<usize>(n, 1..=1_000_000))]
     pub max_conns: Option<usize>,
-    /// Serve one connection, and end as it does; who fails at TLS or the PROXY header is not the one
+    /// Serve one connection, and end as it does; who fails at TLS, or before it, is not the one
     #[arg(long)]
     pub once: bool,
     /// Serve only this address or network, such as 10.0.0.0/8; can be repeated
