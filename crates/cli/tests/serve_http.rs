@@ -122,6 +122,21 @@ fn the_log_is_data_with_json() {
 }
 
 #[test]
+fn the_log_names_who_has_logged_in() {
+    let (mut live, url) = site(&["--auth", &format!("ann:{HASH}")]);
+    let mut told = |path: &str, login: &str| {
+        ask(&url, &format!("GET {path}"), &format!("Authorization: Basic {login}\r\n"), "");
+        let told = request(&mut live);
+        (told["status"].as_u64(), told["user"].clone())
+    };
+    // ann:password
+    assert_eq!(told("/chart.txt", "YW5uOnBhc3N3b3Jk"), (Some(200), json!("ann")));
+    assert_eq!(told("/none", "YW5uOnBhc3N3b3Jk"), (Some(404), json!("ann")));
+    // ann:wrong
+    assert_eq!(told("/chart.txt", "YW5uOndyb25n"), (Some(401), Value::Null));
+}
+
+#[test]
 fn the_log_takes_the_form_that_is_asked_for() {
     let home = Portolan::new();
     let dir = home.home.path().to_str().unwrap().to_owned();

@@ -49,7 +49,7 @@ use listing::Order;
 use refusal::Refusal;
 use root::Root;
 
-use crate::server::Repeatable;
+use crate::server::{Repeatable, User};
 
 /// What browsers may tell the scripts of other sites about an answer, beside what they always may.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
@@ -273,7 +273,19 @@ impl Files {
         if head.method == Method::OPTIONS {
             return Ok(self.settings.options(&head.headers));
         }
-        self.settings.accounts.admit(head).await?;
+        let user = self.settings.accounts.admit(head).await?;
+        let mut response = match self.act(head, body).await {
+            Ok(response) => response,
+            Err(refusal) => refusal.into_response(&head.headers),
+        };
+        if let Some(user) = user {
+            response.extensions_mut().insert(User(user));
+        }
+        Ok(response)
+    }
+
+    /// Does what somebody asks for who may come in.
+    async fn act(&self, head: &Arc<Parts>, body: Body) -> Result<Response, Refusal> {
         match (&head.method, &self.settings.upload) {
             (&Method::GET | &Method::HEAD, _) => self.read(head).await,
             (&Method::PUT, Some(upload)) => upload.put(&self.settings, head, body).await,

@@ -405,6 +405,30 @@ async fn other_sites_may_not_write_where_they_may_read() {
 }
 
 #[tokio::test]
+async fn a_refusal_says_what_is_missing_there_or_too_much() {
+    let set = |files: Files| files.with_upload(Upload::default().with_max(2048));
+    let served = Served::new(&[("a", "")], set).await;
+    for path in ["/missing/b", "/a/b"] {
+        let got = put(&served, path, &[], "ahoy").await;
+        let told = (got.status.as_u16(), got.text());
+        assert_eq!(told, (404, "the directory for it does not exist\n"), "{path}");
+    }
+    let large = "x".repeat(2049);
+    let pieces = stream::iter([Ok::<_, io::Error>(Bytes::from(large.clone()))]);
+    for got in [
+        put(&served, "/b", &[], &large).await,
+        served.send(Method::PUT, "/c", &[], Body::stream(pieces)).await,
+    ] {
+        let told = (got.status.as_u16(), got.text());
+        assert_eq!(told, (413, "no more than 2.0 KiB are taken at once\n"));
+    }
+    let form = file("new", "ahoy").with("file", Part::bytes("ahoy").with_file_name("a"));
+    let got = post(&served, "/", &[], &form).await;
+    let told = (got.status.as_u16(), got.text());
+    assert_eq!(told, (409, "there is a file or directory of this name: a\n"));
+}
+
+#[tokio::test]
 async fn one_of_many_at_once_wins() {
     let served = Served::new(&[], uploads).await;
     let puts = (0..8).map(|n| {

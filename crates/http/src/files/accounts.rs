@@ -137,26 +137,30 @@ impl Accounts {
         self.accounts.is_empty()
     }
 
-    /// Lets in who sends a login that is right.
-    pub(super) async fn admit(&self, head: &Parts) -> Result<(), Refusal> {
-        if self.is_empty() || self.is_right(head).await? {
-            return Ok(());
+    /// Lets in who sends a login that is right, where one is needed: that user.
+    pub(super) async fn admit(&self, head: &Parts) -> Result<Option<String>, Refusal> {
+        if self.is_empty() {
+            return Ok(None);
+        }
+        if let Some(login) = login(&head.headers)
+            && self.is_right(&login, head).await?
+        {
+            let user = login.split(|byte| *byte == b':').next().unwrap_or_default();
+            return Ok(Some(String::from_utf8_lossy(user).into_owned()));
         }
         let basic = HeaderValue::from_static("Basic realm=\"files\", charset=\"UTF-8\"");
         Err(Refusal::new(StatusCode::UNAUTHORIZED, "a user and a password are needed")
             .with_header(header::WWW_AUTHENTICATE, basic))
     }
 
-    async fn is_right(&self, head: &Parts) -> Result<bool, Refusal> {
-        let (Some(login), Some(memory)) = (login(&head.headers), &self.memory) else {
-            return Ok(false);
-        };
-        let tag = memory.tag(&login);
+    async fn is_right(&self, login: &[u8], head: &Parts) -> Result<bool, Refusal> {
+        let Some(memory) = &self.memory else { return Ok(false) };
+        let tag = memory.tag(login);
         if memory.knows(&tag) {
             return Ok(true);
         }
         let peer = head.extensions.get::<Info>().map(|info| &info.peer.host);
-        let accounts = self.accounts.clone();
+        let (accounts, login) = (self.accounts.clone(), login.to_owned());
         let verify = move || verify(&accounts, &login);
         let is_right = memory.attempts.is_right(tag, peer, verify).await?;
         if is_right {

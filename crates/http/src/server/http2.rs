@@ -223,6 +223,6 @@ async fn respond_within(visit: &Visit, request: Request<Body>, ticket: Option<Ti
 }
 
 fn logged(response: Response, mut entry: Entry) -> Response {
-    entry.begins(response.status());
+    entry.begins(&response);
     response.map(|body| Body::new(Logged::new(body, entry)))
 }

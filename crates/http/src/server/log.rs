@@ -5,6 +5,7 @@ use std::task::{Context as TaskContext, Poll, ready};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
+use axum::response::Response;
 use bytes::Bytes;
 use http::{Request, StatusCode, Version, header};
 use hyper::body::{Frame, SizeHint};
@@ -15,6 +16,10 @@ use crate::wire::Head;
 
 /// The status of what got no answer before its client was gone, as nginx logs it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// Who was let in by a login: an extension of the response.
+#[derive(Clone)]
+pub(crate) struct User(pub(crate) String);
 
 /// A request, until it has been answered or is given up. When it is dropped, the observers are told
 /// how far it came.
@@ -65,10 +70,11 @@ impl Entry {
         Self { answered: Some(Box::new(answered)), began: now(), cx: cx.clone() }
     }
 
-    /// The answer begins: it has this status.
-    pub(super) fn begins(&mut self, status: StatusCode) {
+    /// The answer begins.
+    pub(super) fn begins(&mut self, response: &Response) {
         if let Some(answered) = &mut self.answered {
-            answered.status = status.as_u16();
+            answered.status = response.status().as_u16();
+            answered.user = response.extensions().get().map(|User(user)| user.clone());
         }
     }
 
@@ -81,8 +87,10 @@ impl Entry {
 
     /// The whole answer was this.
     pub(super) fn answered(mut self, status: StatusCode, bytes: u64) {
-        self.begins(status);
-        self.has_sent(bytes);
+        if let Some(answered) = &mut self.answered {
+            answered.status = status.as_u16();
+            answered.bytes = bytes;
+        }
     }
 }
 
@@ -118,6 +126,7 @@ fn text(value: &[u8]) -> String {
 fn nothing(peer: &Endpoint) -> Answered {
     Answered {
         peer: peer.clone(),
+        user: None,
         method: String::new(),
         target: String::new(),
         version: "",

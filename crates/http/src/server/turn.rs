@@ -190,7 +190,7 @@ impl Turn<'_> {
         ticket: Option<Ticket>,
     ) -> Result<Plan, Broken> {
         if let Some(entry) = &mut self.entry {
-            entry.begins(response.status());
+            entry.begins(&response);
         }
         let (mut head, body) = response.into_parts();
         let slice = head.extensions.remove::<FileSlice>();
