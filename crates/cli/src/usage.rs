@@ -46,7 +46,10 @@ pub(crate) fn refusal(error: &clap::Error, place: impl Fn(&str) -> String) -> Er
         }
         ErrorKind::ArgumentConflict => {
             let prior = name(ContextKind::PriorArg).unwrap_or_else(|| "another flag".to_owned());
-            format!("{argument} cannot be used with {prior}")
+            match argument == prior {
+                true => format!("{argument} is given twice, and can have one value only"),
+                false => format!("{argument} cannot be used with {prior}"),
+            }
         }
         ErrorKind::MissingRequiredArgument => format!("{argument} is missing"),
         _ => first_line(error),
@@ -143,6 +146,17 @@ mod tests {
             sentence(&["portolan", "probe", "ftpx://h/"]),
             format!("invalid value 'ftpx://h/' for URL: {}", portolan::UrlError::UnknownScheme)
         );
+        for line in [
+            &["portolan", "serve", "http", "--listen", ":1", "--listen", ":2"][..],
+            &["portolan", "serve", "http", "--listen=:1", "--listen=:1", "."],
+        ] {
+            let twice = "--listen is given twice, and can have one value only";
+            assert_eq!(sentence(line), twice);
+        }
+        assert_eq!(
+            sentence(&["portolan", "probe", "--color=never", "--color=never"]),
+            "--color is given twice, and can have one value only"
+        );
         assert_eq!(sentence(&["portolan", "completions"]), "SHELL is missing");
         assert_eq!(
             sentence(&["portolan", "serve", "--json"]),
@@ -153,6 +167,12 @@ mod tests {
             sentence(&["portolan", "--json"]),
             "a verb is missing: one of probe, connect, listen, relay, http, get, serve http, serve ws, lab, completions, man"
         );
+    }
+
+    #[test]
+    fn flags_without_a_value_may_be_repeated() {
+        let line = ["portolan", "probe", "--json", "-k", "--json", "-k", "-vv", "-v"];
+        assert!(args::command().try_get_matches_from(line).is_ok());
     }
 
     #[test]

@@ -2,15 +2,20 @@
 #![expect(clippy::unwrap_used, reason = "what is needed for a test and fails, fails it")]
 #![expect(clippy::disallowed_types, reason = "clients that say what a test wants are bare sockets")]
 
+#[path = "support/pty.rs"]
+mod pty;
 #[expect(dead_code, reason = "these tests need no peers")]
 mod support;
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::Duration;
 
+use pty::Pty;
+use rcgen::CertifiedKey;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::{Live, Portolan, Run, get, read_head, run, serve_by};
@@ -117,6 +122,21 @@ fn the_log_is_data_with_json() {
 }
 
 #[test]
+fn the_log_names_who_has_logged_in() {
+    let (mut live, url) = site(&["--auth", &format!("ann:{HASH}")]);
+    let mut told = |path: &str, login: &str| {
+        ask(&url, &format!("GET {path}"), &format!("Authorization: Basic {login}\r\n"), "");
+        let told = request(&mut live);
+        (told["status"].as_u64(), told["user"].clone())
+    };
+    // ann:password
+    assert_eq!(told("/chart.txt", "YW5uOnBhc3N3b3Jk"), (Some(200), json!("ann")));
+    assert_eq!(told("/none", "YW5uOnBhc3N3b3Jk"), (Some(404), json!("ann")));
+    // ann:wrong
+    assert_eq!(told("/chart.txt", "YW5uOndyb25n"), (Some(401), Value::Null));
+}
+
+#[test]
 fn the_log_takes_the_form_that_is_asked_for() {
     let home = Portolan::new();
     let dir = home.home.path().to_str().unwrap().to_owned();
@@ -208,6 +228,21 @@ fn users_log_in_with_a_hash_or_a_password() {
 }
 
 #[test]
+fn a_password_that_is_asked_for_is_not_empty() {
+    let pty = Pty::new(24, 80);
+    let home = Portolan::new();
+    let mut live = home.start_with_input(&["serve", "http", "--auth", "ann"], pty.open());
+    let prompt = "password for ann: ";
+    let mut shown = vec![0; prompt.len()];
+    live.child.stderr.as_mut().unwrap().read_exact(&mut shown).unwrap();
+    assert_eq!(String::from_utf8(shown).unwrap(), prompt);
+    (&pty.controller).write_all(b"\n").unwrap();
+    let run = live.end();
+    assert_eq!((run.code, run.out.as_str()), (Some(2), ""), "{}", run.err);
+    assert!(run.err.ends_with("portolan: the password of ann is empty\n"), "{}", run.err);
+}
+
+#[test]
 fn tls_is_spoken_with_a_certificate_of_its_own() {
     let (_live, url) = site(&["--tls", "self"]);
     assert!(url.starts_with("https://127.0.0.1:"), "{url}");
@@ -217,6 +252,22 @@ fn tls_is_spoken_with_a_certificate_of_its_own() {
     let head = run(&["http", "-k", "--http2", "--print", "h", "HEAD", &file]).done();
     assert!(head.starts_with("HTTP/2 200") && head.contains("content-length: 15"), "{head}");
     assert_eq!(run(&["http", &file]).code, Some(60));
+}
+
+#[test]
+fn tls_is_spoken_with_the_certificate_in_two_files() {
+    let names = ["127.0.0.1".to_owned()];
+    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names).unwrap();
+    let files = Portolan::new();
+    let cert = files.file("cert.pem", &cert.pem());
+    let key = files.file("key.pem", &signing_key.serialize_pem());
+    let (_live, url) = site(&["--cert", &cert, "--key", &key]);
+    assert!(url.starts_with("https://127.0.0.1:"), "{url}");
+    let file = format!("{url}/chart.txt");
+    assert_eq!(run(&["http", "--cacert", &cert, &file]).done(), "here be dragons");
+    let ws = ["serve", "ws", "--echo", "--listen", ":0", "--cert", &cert, "--key", &key];
+    let (_live, url) = serve_by(Portolan::new(), &ws);
+    assert_eq!(run(&["probe", "--cacert", &cert, &url, "-q"]).code, Some(0));
 }
 
 #[test]
@@ -254,6 +305,51 @@ fn a_signal_lets_requests_in_flight_come_to_their_end() {
     let home = dir(&live).to_owned();
     assert_eq!(live.end().code, Some(0));
     assert_eq!(fs::read_to_string(home.join("new.txt")).unwrap(), "ahoy");
+}
+
+#[test]
+fn requests_in_flight_are_waited_for_however_long_they_take() {
+    let (mut live, url) = site(&["--upload"]);
+    let mut busy = connect(&url);
+    let head = "PUT /new.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n";
+    write!(busy, "{head}Expect: 100-continue\r\n\r\n").unwrap();
+    assert!(read_head(&mut busy).unwrap().starts_with("HTTP/1.1 100 "));
+    live.signal(Signal::TERM);
+    assert_eq!(live.note(), "stopping; once more to stop at once");
+    // Longer than other servers wait.
+    busy.set_read_timeout(Some(Duration::from_secs(6))).unwrap();
+    assert_eq!(busy.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    busy.write_all(b"ahoy").unwrap();
+    let mut answer = String::new();
+    busy.read_to_string(&mut answer).unwrap();
+    assert_status(&answer, 201);
+    assert_eq!(live.end().code, Some(0));
+}
+
+#[test]
+fn what_a_second_signal_breaks_off_is_logged_as_far_as_it_went() {
+    let (mut live, url) = site(&["--workers", "4"]);
+    let size = 64 << 20;
+    let file = fs::File::create(dir(&live).join("large.bin")).unwrap();
+    file.set_len(size).unwrap();
+    let busy: Vec<_> = (0..8)
+        .map(|number| {
+            let mut stream = connect(&url);
+            write!(stream, "GET /large.bin?{number} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            assert!(read_head(&mut stream).unwrap().starts_with("HTTP/1.1 200 "));
+            stream
+        })
+        .collect();
+    live.signal(Signal::TERM);
+    assert_eq!(live.note(), "stopping; once more to stop at once");
+    live.signal(Signal::TERM);
+    let objects = live.end().objects();
+    let told: Vec<_> = objects.iter().filter(|object| object["type"] == "request").collect();
+    assert_eq!(told.len(), busy.len());
+    for request in told {
+        assert_eq!(request["status"], 200);
+        assert!((1..size).contains(&request["bytes"].as_u64().unwrap()), "{request}");
+    }
 }
 
 #[test]
@@ -325,10 +421,13 @@ fn flags_that_make_no_sense_are_refused() {
     };
     refused(&["--listen", "tcp:1"], &["--listen", "not on tcp:"]);
     refused(&["--listen", "http://127.0.0.1:0", "--tls", "self"], &["--tls", "http:"]);
+    refused(&["--listen", "http://127.0.0.1:0", "--cert", "a.pem"], &["--cert", "http:"]);
     refused(&["--listen", "unix:/tmp/a", "--workers", "2"], &["--workers", "unix:"]);
     refused(&["--header", "Content-Length: 1"], &["--header", "content-length"]);
     refused(&["--header", "none"], &["--header", "NAME:VALUE"]);
     refused(&["--upload-max", "1MB"], &["--upload"]);
+    refused(&["--auth", ""], &["the USER of --auth is empty"]);
+    refused(&["--auth", &format!(":{HASH}")], &["the USER of --auth is empty"]);
     refused(&["--once", "--workers", "2"], &["--once"]);
     refused(&["--fault", "http: reset"], &["--fault", "names a server"]);
     refused(&["--seed", "7"], &["--seed", "--fault"]);

@@ -69,6 +69,8 @@ pub enum Event {
 pub struct Answered {
     /// Who asked.
     pub peer: Endpoint,
+    /// The user who was let in by a login, where one was asked for.
+    pub user: Option<String>,
     /// The method; nothing where the request could not be read.
     pub method: String,
     /// The target as it was sent, over HTTP/2 path and query; nothing where the request could not be

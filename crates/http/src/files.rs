@@ -49,12 +49,14 @@ use listing::Order;
 use refusal::Refusal;
 use root::Root;
 
-use crate::server::Repeatable;
+use crate::server::{Repeatable, User};
 
 /// What browsers may tell the scripts of other sites about an answer, beside what they always may.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "accept-ranges, content-encoding, content-length, content-range, etag, location",
 );
+/// What scripts of other sites may do: read.
+const READING: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 /// For how long browsers may remember what other sites are allowed: a day.
 const REMEMBERED: HeaderValue = HeaderValue::from_static("86400");
 
@@ -188,8 +190,8 @@ impl Files {
         self.with(|settings| settings.is_spa = is_spa)
     }
 
-    /// Whether scripts of every other site may read, and where uploads are on, write (the CORS
-    /// protocol of the Fetch standard, any origin).
+    /// Whether scripts of every other site may read (the CORS protocol of the Fetch standard, any
+    /// origin). Write they never may, whatever uploads are taken.
     ///
     /// # Defaults
     /// No.
@@ -271,7 +273,19 @@ impl Files {
         if head.method == Method::OPTIONS {
             return Ok(self.settings.options(&head.headers));
         }
-        self.settings.accounts.admit(head).await?;
+        let user = self.settings.accounts.admit(head).await?;
+        let mut response = match self.act(head, body).await {
+            Ok(response) => response,
+            Err(refusal) => refusal.into_response(&head.headers),
+        };
+        if let Some(user) = user {
+            response.extensions_mut().insert(User(user));
+        }
+        Ok(response)
+    }
+
+    /// Does what somebody asks for who may come in.
+    async fn act(&self, head: &Arc<Parts>, body: Body) -> Result<Response, Refusal> {
         match (&head.method, &self.settings.upload) {
             (&Method::GET | &Method::HEAD, _) => self.read(head).await,
             (&Method::PUT, Some(upload)) => upload.put(&self.settings, head, body).await,
@@ -314,10 +328,10 @@ impl Settings {
 
     /// The methods that are answered.
     const fn allowed(&self) -> HeaderValue {
-        HeaderValue::from_static(match self.upload {
-            Some(_) => "GET, HEAD, OPTIONS, POST, PUT",
-            None => "GET, HEAD, OPTIONS",
-        })
+        match self.upload {
+            Some(_) => HeaderValue::from_static("GET, HEAD, OPTIONS, POST, PUT"),
+            None => READING,
+        }
     }
 
     /// Answers OPTIONS, also where a browser asks on behalf of another site.
@@ -326,7 +340,7 @@ impl Settings {
         let headers = response.headers_mut();
         headers.insert(header::ALLOW, self.allowed());
         if self.has_cors && asked.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, self.allowed());
+            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, READING);
             headers.insert(header::ACCESS_CONTROL_MAX_AGE, REMEMBERED);
             if let Some(names) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
                 headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());

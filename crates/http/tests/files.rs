@@ -19,6 +19,7 @@ use http::header::{
     IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, LOCATION, ORIGIN, RANGE, VARY, WWW_AUTHENTICATE,
 };
 use http::{Method, Request};
+use portolan_core::Kind;
 use portolan_http::{Account, Body, Files, Protocol, Upload};
 use serde_json::{Value, json};
 use served::Served;
@@ -435,6 +436,9 @@ async fn who_logs_in_is_let_in() {
 
 #[tokio::test]
 async fn passwords_are_hashed() {
+    for (user, password) in [("", "s3cret"), ("ana", ""), ("a:b", "s3cret")] {
+        assert_eq!(Account::new(user, password).unwrap_err().kind(), Kind::Usage);
+    }
     let account = Account::new("ana", "s3cret").unwrap();
     let text = account.to_string();
     assert!(text.starts_with("ana:$argon2id$v=19$") && !text.contains("s3cret"), "{text}");

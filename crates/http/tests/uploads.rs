@@ -15,8 +15,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::Method;
 use http::header::{
-    ACCEPT, ALLOW, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH,
-    LOCATION, ORIGIN,
+    ACCEPT, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONTENT_RANGE,
+    CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH, LOCATION, ORIGIN,
 };
 use portolan_http::{Body, Files, Form, Part, Upload};
 use serde_json::{Value, json};
@@ -385,9 +385,47 @@ async fn pages_of_other_sites_cannot_upload() {
         let got = put(&served, &format!("/put{n}"), &field, "ahoy").await;
         assert_eq!(got.status, status, "{field:?}");
     }
+}
+
+#[tokio::test]
+async fn other_sites_may_not_write_where_they_may_read() {
     let set = |files: Files| uploads(files).with_cors(true);
     let served = Served::new(&[], set).await;
-    assert_eq!(put(&served, "/a", &[(ORIGIN, "https://other.test")], "ahoy").await.status, 201);
+    let origin = (ORIGIN, "https://other.test");
+    let got = put(&served, "/a", &[origin.clone()], "ahoy").await;
+    assert_eq!(
+        (got.status.as_u16(), got.text()),
+        (403, "pages of other sites may not upload here\n")
+    );
+    assert_eq!(post(&served, "/", &[origin.clone()], &file("a", "ahoy")).await.status, 403);
+    let asked = [origin, (ACCESS_CONTROL_REQUEST_METHOD, "PUT")];
+    let got = served.send(Method::OPTIONS, "/a", &asked, "").await;
+    assert_eq!(got.field(ACCESS_CONTROL_ALLOW_METHODS), "GET, HEAD, OPTIONS");
+    assert_eq!(served.names(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_is_missing_there_or_too_much() {
+    let set = |files: Files| files.with_upload(Upload::default().with_max(2048));
+    let served = Served::new(&[("a", "")], set).await;
+    for path in ["/missing/b", "/a/b"] {
+        let got = put(&served, path, &[], "ahoy").await;
+        let told = (got.status.as_u16(), got.text());
+        assert_eq!(told, (404, "the directory for it does not exist\n"), "{path}");
+    }
+    let large = "x".repeat(2049);
+    let pieces = stream::iter([Ok::<_, io::Error>(Bytes::from(large.clone()))]);
+    for got in [
+        put(&served, "/b", &[], &large).await,
+        served.send(Method::PUT, "/c", &[], Body::stream(pieces)).await,
+    ] {
+        let told = (got.status.as_u16(), got.text());
+        assert_eq!(told, (413, "no more than 2.0 KiB are taken at once\n"));
+    }
+    let form = file("new", "ahoy").with("file", Part::bytes("ahoy").with_file_name("a"));
+    let got = post(&served, "/", &[], &form).await;
+    let told = (got.status.as_u16(), got.text());
+    assert_eq!(told, (409, "there is a file or directory of this name: a\n"));
 }
 
 #[tokio::test]

@@ -1,6 +1,5 @@
 //! The arguments of `listen`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -8,7 +7,7 @@ use portolan::Url;
 use portolan::relay::Exec;
 
 use super::pcap::PcapArgs;
-use super::serving::ServingArgs;
+use super::serving::{CertArgs, ServingArgs};
 use super::stdio::StdioArgs;
 use super::values::{duration, listen_url, number};
 use super::websocket::WebSocketServerArgs;
@@ -60,15 +59,12 @@ pub struct ListenArgs {
     /// Whom to serve, and how.
     #[command(flatten)]
     pub serving: ServingArgs,
+    /// What is shown in place of the certificate of `--tls`.
+    #[command(flatten)]
+    pub cert: CertArgs,
     /// What to keep of the traffic.
     #[command(flatten)]
     pub pcap: PcapArgs,
-    /// Show this certificate, with its chain, in a PEM file
-    #[arg(long, value_name = "FILE", conflicts_with = "tls", help_heading = "Serving")]
-    pub cert: Option<PathBuf>,
-    /// Use this private key, in a PEM file [default: the file of --cert]
-    #[arg(long, value_name = "FILE", requires = "cert", help_heading = "Serving")]
-    pub key: Option<PathBuf>,
 }
 
 /// How peers are served.

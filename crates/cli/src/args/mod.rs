@@ -24,7 +24,7 @@ pub mod tls;
 pub mod values;
 pub mod websocket;
 
-use clap::{ArgMatches, Command, CommandFactory, Parser, Subcommand};
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, Parser, Subcommand};
 
 use self::completions::CompletionsArgs;
 use self::connect::ConnectArgs;
@@ -91,9 +91,13 @@ pub enum Verb {
 /// The definition of the whole command line.
 #[must_use]
 pub fn command() -> Command {
-    // As with curl, the last of a flag that is given twice counts.
-    let last = |verb: Command| verb.args_override_self(true);
-    Cli::command().mut_subcommands(|verb| last(verb.mut_subcommands(last))).args_override_self(true)
+    // A flag with a value is given once. One without may come again, as it means the same.
+    let again = |flag: Arg| match flag.get_action() {
+        ArgAction::SetTrue => flag.clone().overrides_with(flag.get_id()),
+        _ => flag,
+    };
+    let verb = move |verb: Command| verb.mut_args(again);
+    Cli::command().mut_args(again).mut_subcommands(|it| verb(it.mut_subcommands(verb)))
 }
 
 /// Every verb with its words, such as `probe`, and `serve http` where a verb has protocols.

@@ -44,6 +44,33 @@ impl ServingArgs {
     }
 }
 
+impl ServingArgs {
+    /// Whether an address without a scheme is to be one on TLS.
+    pub fn asks_for_tls(&self, cert: &CertArgs) -> bool {
+        self.tls.is_some() || self.client_ca.is_some() || cert.cert.is_some()
+    }
+}
+
+/// The certificate of a server in files of its own, as clients show theirs.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Serving")]
+pub struct CertArgs {
+    /// Show this certificate, with its chain, in a PEM file
+    #[arg(long, value_name = "FILE", conflicts_with = "tls")]
+    pub cert: Option<PathBuf>,
+    /// Use this private key, in a PEM file [default: the file of --cert]
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
+}
+
+impl CertArgs {
+    /// Both files, where a certificate is given; the key may be in the same.
+    #[must_use]
+    pub fn files(&self) -> Option<(PathBuf, Option<PathBuf>)> {
+        self.cert.clone().map(|cert| (cert, self.key.clone()))
+    }
+}
+
 /// The certificate that a server shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerIdentity {

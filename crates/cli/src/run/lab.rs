@@ -10,7 +10,7 @@ use serde_json::json;
 use super::capture::captured;
 use super::connections::Connections;
 use super::descriptors;
-use super::signals::Signals;
+use super::signals::{Signals, say_stopping};
 use crate::args::applies::Given;
 use crate::args::lab::{LabArgs, Ports as PortsArg};
 use crate::console::Console;
@@ -36,7 +36,7 @@ async fn serve(args: &LabArgs, capture: Option<Capture>, console: &Console) -> R
     }
     announce(&lab, console)?;
     signals.next().await;
-    console.note("stopping; once more to stop at once");
+    say_stopping(console);
     tokio::select! {
         () = lab.stop() => {}
         () = signals.next() => {}

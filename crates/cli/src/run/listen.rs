@@ -88,7 +88,7 @@ async fn serve(
     };
     tokio::select! {
         served = serving => served?,
-        () = signals.second(&end) => {}
+        () = signals.second(&end, entrance.console) => {}
     }
     service.failure().map_or_else(|| Ok(entrance.exit()), Err)
 }
@@ -191,7 +191,7 @@ fn entrance<'a>(
         },
         protocol: None,
         is_behind_proxy: args.proxy_protocol.is_some(),
-        cert: args.cert.clone().map(|cert| (cert, args.key.clone())),
+        cert: args.cert.files(),
         capture,
         console,
         connections: Connections::of_server(None, console),

@@ -4,7 +4,7 @@
 //! how many event loops there are, each with a listening socket of its own.
 
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use portolan::net::{self, Handler, Share};
 use portolan::{Error, Kind};
@@ -46,7 +46,7 @@ pub(super) async fn serve(
         if model == Model::Async || number == 0 {
             running.spawn(net::serve(share.listen()?, handler, stopping.cancelled_owned()));
         } else {
-            running.spawn(worker(share, handler, stopping)?);
+            running.spawn(Worker::start(share, handler, stopping)?.end());
         }
     }
     // They end by themselves where they serve one connection only.
@@ -75,25 +75,57 @@ fn pass_on_panic(ended: Result<(), JoinError>) {
     }
 }
 
-/// Serves on an event loop and a thread of its own; what is returned is ready when they end.
-fn worker(
-    share: Share,
-    handler: Arc<impl Handler>,
-    stopping: CancellationToken,
-) -> Result<impl Future<Output = ()>, Error> {
-    let failed = |cause| Error::new(Kind::Denied, "could not start a worker").with_source(cause);
-    let event_loop = Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let listener = {
-        let _inside = event_loop.enter();
-        share.listen()?
-    };
-    let (done, end) = oneshot::channel();
-    let run = move || {
-        // As a task: what is awaited outside of one wakes the loop by way of the kernel.
-        let served = event_loop.spawn(net::serve(listener, handler, stopping.cancelled_owned()));
-        // Nobody waits any more after a second signal.
-        let _ = done.send(event_loop.block_on(served));
-    };
-    thread::Builder::new().name("worker".to_owned()).spawn(run).map_err(failed)?;
-    Ok(async { end.await.map_or((), pass_on_panic) })
+/// An event loop that serves on a thread of its own. Dropping it breaks off what is served there,
+/// of which the observers hear.
+struct Worker {
+    ended: oneshot::Receiver<Result<(), JoinError>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    fn start(
+        share: Share,
+        handler: Arc<impl Handler>,
+        stopping: CancellationToken,
+    ) -> Result<Self, Error> {
+        let failed =
+            |cause| Error::new(Kind::Denied, "could not start a worker").with_source(cause);
+        let event_loop = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let listener = {
+            let _inside = event_loop.enter();
+            share.listen()?
+        };
+        let (mut done, ended) = oneshot::channel();
+        let run = move || {
+            // As a task: what is awaited outside of one wakes the loop by way of the kernel.
+            let served =
+                event_loop.spawn(net::serve(listener, handler, stopping.cancelled_owned()));
+            let ended = event_loop.block_on(async {
+                tokio::select! {
+                    ended = served => Some(ended),
+                    // Nobody waits any more after a second signal.
+                    () = done.closed() => None,
+                }
+            });
+            event_loop.shutdown_background();
+            ended.map(|ended| done.send(ended));
+        };
+        let thread = thread::Builder::new().name("worker".to_owned()).spawn(run).map_err(failed)?;
+        Ok(Self { ended, thread: Some(thread) })
+    }
+
+    /// Waits until it ends by itself.
+    async fn end(mut self) {
+        if let Ok(ended) = (&mut self.ended).await {
+            pass_on_panic(ended);
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.ended.close();
+        // Its panic was passed on.
+        self.thread.take().map(JoinHandle::join);
+    }
 }

@@ -79,7 +79,7 @@ async fn carry(
     };
     tokio::select! {
         served = serving => served?,
-        () = signals.second(&end) => {}
+        () = signals.second(&end, console) => {}
     }
     Ok(entrance.exit())
 }

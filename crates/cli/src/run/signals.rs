@@ -1,8 +1,16 @@
 //! The signals that end a verb.
 
-use portolan::{Error, Kind};
+use std::time::Duration;
+
+use portolan::net::Context;
+use portolan::{Error, Kind, Timeouts};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+use crate::console::Console;
+
+/// How long an end may take without a word about it.
+const SHORT: Duration = Duration::from_secs(1);
 
 /// SIGINT and SIGTERM, each of which asks for the end.
 pub struct Signals {
@@ -36,10 +44,19 @@ impl Signals {
     }
 
     /// Asks for an end at the first one, and waits for the second: who asks twice does not want to
-    /// wait for the end.
-    pub async fn second(&mut self, end: &CancellationToken) {
+    /// wait for the end. Where there is something to wait for, that is said.
+    pub async fn second(&mut self, end: &CancellationToken, console: &Console) {
         self.next().await;
         end.cancel();
-        self.next().await;
+        let at_first = Context::new(Timeouts::default()).limited(Some(SHORT));
+        if at_first.until_deadline(self.next()).await.is_none() {
+            say_stopping(console);
+            self.next().await;
+        }
     }
+}
+
+/// Says that the end has begun, and how it comes at once.
+pub fn say_stopping(console: &Console) {
+    console.note("stopping; once more to stop at once");
 }

@@ -24,10 +24,13 @@ pub fn text(answered: &Answered, now: Timestamp) -> String {
         "" => "-".to_owned(),
         target => escaped(&format!("{method} {} HTTP/{version}", shown(target))),
     };
+    // It is between spaces, without quotes.
+    let user =
+        answered.user.as_deref().map_or("-".to_owned(), |user| escaped(user).replace(' ', "\\x20"));
     let field = |value: &Option<String>| value.as_deref().map_or("-".to_owned(), escaped);
     let time = now.strftime("%d/%b/%Y:%H:%M:%S +0000");
     let (referer, agent) = (field(&referer.as_deref().map(redact_reference)), field(agent));
-    format!("{peer} - - [{time}] \"{request}\" {status} {bytes} \"{referer}\" \"{agent}\"")
+    format!("{peer} - {user} [{time}] \"{request}\" {status} {bytes} \"{referer}\" \"{agent}\"")
 }
 
 /// The body of a `request` line.
@@ -36,6 +39,7 @@ pub fn json(answered: &Answered) -> Value {
     let known = |text: Cow<'_, str>| Some(text.into_owned()).filter(|text| !text.is_empty());
     json!({
         "peer": answered.peer.to_string(),
+        "user": answered.user,
         "method": known(answered.method.as_str().into()),
         "target": known(shown(&answered.target)),
         "version": known(answered.version.into()),
@@ -75,6 +79,7 @@ mod tests {
     fn answered(peer: &str) -> Answered {
         Answered {
             peer: peer.parse::<SocketAddr>().unwrap().into(),
+            user: None,
             method: "GET".to_owned(),
             target: "/chart.png?zoom=2".to_owned(),
             version: "1.1",
@@ -100,6 +105,9 @@ mod tests {
         let agent = Some("a\" 200 0\n\x1b[31mé\\".to_owned());
         let line = text(&Answered { agent, ..answered("192.0.2.1:1") }, Timestamp::UNIX_EPOCH);
         assert!(line.ends_with(r#" "a\x22 200 0\x0A\x1B[31m\xC3\xA9\x5C""#), "{line}");
+        let user = Some("ann\" [x]".to_owned());
+        let line = text(&Answered { user, ..answered("192.0.2.1:1") }, Timestamp::UNIX_EPOCH);
+        assert!(line.starts_with(r"192.0.2.1 - ann\x22\x20[x] [01/Jan/1970"), "{line}");
         let nothing = Answered { target: String::new(), ..answered("192.0.2.1:1") };
         assert!(text(&nothing, Timestamp::UNIX_EPOCH).contains("] \"-\" 200 "));
     }

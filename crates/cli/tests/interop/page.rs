@@ -3,13 +3,26 @@
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::chromium::Browser;
 use crate::serve::Site;
 
 /// The names in the table, without the icons.
 const NAMES: &str = "[...document.querySelectorAll('tbody bdi')].map(name => name.textContent)";
+
+/// Waits until these names are listed.
+#[track_caller]
+fn lists(browser: &mut Browser, names: &Value) {
+    let listed = format!(
+        "new Promise(resolve => (function look() {{
+            const names = {NAMES};
+            const isThere = JSON.stringify(names) === JSON.stringify({names});
+            isThere || performance.now() > 20_000 ? resolve(names) : requestAnimationFrame(look);
+        }})())"
+    );
+    assert_eq!(browser.evaluate(&listed), *names);
+}
 
 #[test]
 fn pages_fit_every_window_in_every_colour() {
@@ -66,8 +79,7 @@ fn a_file_that_is_chosen_is_sent_and_then_listed() {
     browser.resize(360, 740);
     browser.open(&format!("{}/log/", site.url));
     browser.choose_file("input[type=file]", &file);
-    browser.loaded();
-    assert_eq!(browser.evaluate(NAMES), json!(["day 1.txt", "new log.txt"]));
+    lists(&mut browser, &json!(["day 1.txt", "new log.txt"]));
     assert_eq!(fs::read_to_string(site.path("log/new log.txt")).unwrap(), "calm");
 
     // Once more: it is there already.
@@ -85,15 +97,27 @@ fn files_that_are_dropped_are_sent() {
     let site = Site::start(&["--upload"]);
     let mut browser = Browser::start();
     browser.open(&format!("{}/log/", site.url));
-    browser.leave_by(
+    browser.evaluate(
         "(() => {
             const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File(['calm'], 'day 1.txt'));
             dataTransfer.items.add(new File(['calm'], 'day 2.txt'));
             dataTransfer.items.add(new File([new Uint8Array(3000000)], 'large.bin'));
             document.body.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true }));
         })()",
     );
-    assert_eq!(browser.evaluate(NAMES), json!(["day 1.txt", "day 2.txt", "large.bin"]));
+    // What was sent is listed, and what was refused is told with its reason, on lines of their own.
+    lists(&mut browser, &json!(["day 1.txt", "day 2.txt", "large.bin"]));
+    assert_eq!(browser.evaluate("document.querySelector('#summary').textContent[0]"), "3");
+    let rows = "[...document.querySelectorAll('#transfers li')].map(row => row.className)";
+    assert_eq!(browser.evaluate(rows), json!(["failed", "done", "done"]));
+    let below =
+        "(selector => document.querySelector(`.failed ${selector}`).getBoundingClientRect())";
+    let below = format!("{below}('bdi').bottom <= {below}('span').top");
+    for (width, is_below) in [(1280, false), (400, true)] {
+        browser.resize(width, 800);
+        assert_eq!(browser.evaluate(&below), is_below, "{width}");
+    }
     assert_eq!(fs::metadata(site.path("log/large.bin")).unwrap().len(), 3_000_000);
 }
 

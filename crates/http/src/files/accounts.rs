@@ -46,12 +46,18 @@ impl Account {
     /// and memory: it is not for the event loop.
     ///
     /// # Errors
-    /// [`Kind::Usage`] where the name has a colon, [`Kind::Read`] where the system has no random
-    /// numbers.
+    /// [`Kind::Usage`] where the name has a colon, or it or the password is empty; [`Kind::Read`]
+    /// where the system has no random numbers.
     pub fn new(user: impl Into<String>, password: &str) -> Result<Self, Error> {
         let user = user.into();
         if user.contains(':') {
             return Err(Error::new(Kind::Usage, "the name of a user has no colon"));
+        }
+        if user.is_empty() {
+            return Err(nameless());
+        }
+        if password.is_empty() {
+            return Err(Error::new(Kind::Usage, format!("the password of {user} is empty")));
         }
         let mut salt = [0; 16];
         let failed = |_| Error::new(Kind::Read, "could not hash the password");
@@ -77,12 +83,19 @@ impl FromStr for Account {
         let hint = "user:hash, such as the command argon2 -e makes it: ana:$argon2id$v=19$…";
         let refuse = |what: &str| Error::new(Kind::Usage, what).with_hint(hint);
         let (user, hash) = text.split_once(':').ok_or_else(|| refuse("the account has no hash"))?;
+        if user.is_empty() {
+            return Err(nameless().with_hint(hint));
+        }
         let hash = PasswordHash::new(hash)
             .ok()
             .filter(|hash| hash.algorithm.as_str().starts_with("argon2") && hash.hash.is_some())
             .ok_or_else(|| refuse("the hash of the account is not one by Argon2"))?;
         Ok(Self { user: user.to_owned(), hash: hash.serialize() })
     }
+}
+
+fn nameless() -> Error {
+    Error::new(Kind::Usage, "the name of the user is empty")
 }
 
 /// Prints `user:hash`.
@@ -124,26 +137,30 @@ impl Accounts {
         self.accounts.is_empty()
     }
 
-    /// Lets in who sends a login that is right.
-    pub(super) async fn admit(&self, head: &Parts) -> Result<(), Refusal> {
-        if self.is_empty() || self.is_right(head).await? {
-            return Ok(());
+    /// Lets in who sends a login that is right, where one is needed: that user.
+    pub(super) async fn admit(&self, head: &Parts) -> Result<Option<String>, Refusal> {
+        if self.is_empty() {
+            return Ok(None);
+        }
+        if let Some(login) = login(&head.headers)
+            && self.is_right(&login, head).await?
+        {
+            let user = login.split(|byte| *byte == b':').next().unwrap_or_default();
+            return Ok(Some(String::from_utf8_lossy(user).into_owned()));
         }
         let basic = HeaderValue::from_static("Basic realm=\"files\", charset=\"UTF-8\"");
         Err(Refusal::new(StatusCode::UNAUTHORIZED, "a user and a password are needed")
             .with_header(header::WWW_AUTHENTICATE, basic))
     }
 
-    async fn is_right(&self, head: &Parts) -> Result<bool, Refusal> {
-        let (Some(login), Some(memory)) = (login(&head.headers), &self.memory) else {
-            return Ok(false);
-        };
-        let tag = memory.tag(&login);
+    async fn is_right(&self, login: &[u8], head: &Parts) -> Result<bool, Refusal> {
+        let Some(memory) = &self.memory else { return Ok(false) };
+        let tag = memory.tag(login);
         if memory.knows(&tag) {
             return Ok(true);
         }
         let peer = head.extensions.get::<Info>().map(|info| &info.peer.host);
-        let accounts = self.accounts.clone();
+        let (accounts, login) = (self.accounts.clone(), login.to_owned());
         let verify = move || verify(&accounts, &login);
         let is_right = memory.attempts.is_right(tag, peer, verify).await?;
         if is_right {

@@ -5,7 +5,7 @@
   const list = document.getElementById("transfers");
   const waiting = [];
   let running = false;
-  let failed = false;
+  let changed = false;
 
   const element = (name, parent, text = "") => {
     const made = parent.appendChild(document.createElement(name));
@@ -19,7 +19,7 @@
     const end = (how, text) => {
       row.className = how;
       state.textContent = text;
-      failed ||= how === "failed";
+      changed ||= how === "done";
       resolve();
     };
     request.open("POST", location.pathname);
@@ -41,19 +41,30 @@
     request.send(body);
   });
 
+  // Shows what is there now. Why a file was refused stays to be read.
+  const refresh = async () => {
+    const response = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (!response.ok) return;
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+    for (const part of ["#summary", "#listing"]) {
+      document.querySelector(part).replaceWith(fresh.querySelector(part));
+    }
+  };
+
   const run = async () => {
     if (running) return;
     running = true;
-    while (waiting.length) await send(waiting.shift());
+    while (waiting.length) {
+      while (waiting.length) await send(waiting.shift());
+      // Without a connection the listing stays as it was.
+      if (changed) await refresh().catch(() => {});
+      changed = false;
+    }
     running = false;
-    if (!failed) location.reload();
   };
 
   const add = (files) => {
-    if (!running) {
-      list.textContent = "";
-      failed = false;
-    }
+    if (!running) list.textContent = "";
     for (const file of files) {
       const row = element("li", list);
       element("bdi", row, file.name);

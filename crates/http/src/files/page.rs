@@ -40,16 +40,17 @@ pub(super) fn listing(listing: &Listing, asked: &HeaderMap, settings: &Settings)
     let mut page = String::with_capacity(8192 + 400 * listing.entries.len());
     let title = format!("Index of {}", shown_path(listing));
     let (head, crumbs, summary) = (head(&title), breadcrumb(listing), summary(listing));
-    let _ = write!(page, "{head}{ICONS}<header>{crumbs}<p>{summary}</p></header><main>");
+    let _ = write!(page, "{head}{ICONS}<header>{crumbs}<p id=summary>{summary}</p></header><main>");
     if takes_uploads {
         page.push_str(UPLOAD);
     }
+    page.push_str("<div id=listing>");
     page.push_str(&table(listing));
     if listing.is_cut {
         let count = listing.entries.len();
         let _ = write!(page, "<p class=note>Only {count} entries are shown; there are more.</p>");
     }
-    page.push_str("</main>");
+    page.push_str("</div></main>");
     if takes_uploads {
         let _ = write!(page, "<script>{SCRIPT}</script>");
     }

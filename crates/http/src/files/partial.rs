@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use http::StatusCode;
+use portolan_core::units::show_size;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Uid, fchmod, fchown};
 use rustix::fs::{fsync, linkat, openat, renameat, renameat_with, statat, unlinkat};
@@ -66,11 +67,11 @@ impl Partial {
         Ok(Self { place, writer: BufWriter::with_capacity(PIECE, fs::File::from_std(file)) })
     }
 
-    /// Writes all that comes, as long as there is `room` for it; how much that was.
+    /// Writes all that comes, as long as there is room for it; how much that was.
     pub(super) async fn fill<E>(
         &mut self,
         pieces: impl Stream<Item = Result<Bytes, E>>,
-        room: &mut u64,
+        room: &mut Room,
     ) -> Result<u64, Refusal>
     where
         Refusal: From<E>,
@@ -101,7 +102,7 @@ impl Partial {
 async fn fill<E>(
     writer: &mut (impl AsyncWrite + Unpin),
     pieces: impl Stream<Item = Result<Bytes, E>>,
-    room: &mut u64,
+    room: &mut Room,
 ) -> Result<u64, Refusal>
 where
     Refusal: From<E>,
@@ -110,7 +111,7 @@ where
     let mut written = 0;
     while let Some(piece) = pieces.next().await {
         let piece = piece?;
-        *room = room.checked_sub(piece.len() as u64).ok_or_else(too_large)?;
+        room.take(piece.len() as u64)?;
         writer.write_all(&piece).await?;
         written += piece.len() as u64;
     }
@@ -143,9 +144,25 @@ fn take_access(file: &File, replaced: &Stat) -> Result<(), Errno> {
     fchmod(file, Mode::from_raw_mode(mode))
 }
 
-/// Why a file that is larger than is allowed is not taken.
-pub(super) fn too_large() -> Refusal {
-    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "this is more than the server takes at once")
+/// How much of one request may still be taken.
+pub(super) struct Room {
+    max: u64,
+    left: u64,
+}
+
+impl Room {
+    pub(super) const fn new(max: u64) -> Self {
+        Self { max, left: max }
+    }
+
+    /// Takes so many bytes, or refuses them where that is too much.
+    pub(super) fn take(&mut self, bytes: u64) -> Result<(), Refusal> {
+        self.left = self.left.checked_sub(bytes).ok_or_else(|| {
+            let why = format!("no more than {} are taken at once", show_size(self.max));
+            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, why)
+        })?;
+        Ok(())
+    }
 }
 
 impl Place {
@@ -208,17 +225,17 @@ mod tests {
         for count in [1, 10] {
             let mut writer = BufWriter::with_capacity(PIECE, full.try_clone().await.unwrap());
             let refusal =
-                fill(&mut writer, pieces(count), &mut u64::MAX.clone()).await.unwrap_err();
+                fill(&mut writer, pieces(count), &mut Room::new(u64::MAX)).await.unwrap_err();
             assert_eq!(refusal.status(), StatusCode::INSUFFICIENT_STORAGE);
         }
     }
 
     #[tokio::test]
     async fn what_is_too_large_is_refused_at_once() {
-        let mut room = 250_000;
+        let mut room = Room::new(250_000);
         let mut written = Vec::new();
         let refusal = fill(&mut written, pieces(3), &mut room).await.unwrap_err();
         assert_eq!(refusal.status(), StatusCode::PAYLOAD_TOO_LARGE);
-        assert_eq!((written.len(), room), (200_000, 50_000));
+        assert_eq!((written.len(), room.left), (200_000, 50_000));
     }
 }

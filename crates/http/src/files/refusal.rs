@@ -28,6 +28,12 @@ impl Refusal {
         self
     }
 
+    /// Says which of several files it is about.
+    pub(super) fn about(mut self, name: &str) -> Self {
+        self.why = format!("{}: {name}", self.why);
+        self
+    }
+
     #[cfg(test)]
     pub(super) const fn status(&self) -> StatusCode {
         self.status

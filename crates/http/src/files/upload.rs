@@ -2,6 +2,7 @@
 //! gets its own when it is whole and on the disk.
 
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,9 +18,9 @@ use rustix::io::Errno;
 use serde_json::json;
 
 use super::conditions::Verdict;
-use super::form::Form;
+use super::form::{Form, FormFile};
 use super::negotiation::accepts_pages;
-use super::partial::{Partial, standing, too_large};
+use super::partial::{Partial, Room, standing};
 use super::path::reference;
 use super::refusal::Refusal;
 use super::representation::Encoding;
@@ -87,7 +88,7 @@ impl Upload {
         let (directory, current) = inspect(&settings.root, &path, name).await?;
         self.judge(head, current)?;
         let mut partial = Partial::create(directory, name).await?;
-        partial.fill(body.into_data_stream(), &mut self.max.clone()).await?;
+        partial.fill(body.into_data_stream(), &mut Room::new(self.max)).await?;
         // What stands there may be another by now.
         let (upload, head) = (self.clone(), head.clone());
         let is_new = partial.keep(move |current| upload.judge(&head, current)).await?;
@@ -105,17 +106,16 @@ impl Upload {
         let path = self.admit(settings, head, FORM_MAX)?;
         let limit = usize::try_from(self.max.saturating_add(FORM_MAX)).unwrap_or(usize::MAX);
         let mut form = Form::new(&head.headers, Body::new(Limited::new(body, limit)))?;
-        let (mut saved, mut room) = (Vec::new(), self.max);
+        let (mut saved, mut room) = (Vec::new(), Room::new(self.max));
         while let Some((name, content)) = form.next().await? {
             let name = safe_name(&name).ok_or_else(|| bad_request("a file has no name"))?;
             if saved.len() == FILES_MAX {
-                return Err(too_large());
+                let why = format!("one form has at most {FILES_MAX} files");
+                return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, why));
             }
             let directory = open_directory(&settings.root, path.path()).await?;
-            let mut partial = Partial::create(directory, OsStr::new(&name)).await?;
-            let size = partial.fill(content, &mut room).await?;
-            let upload = self.clone();
-            partial.keep(move |current| upload.judge_replacing(current)).await?;
+            let kept = self.keep(directory, &name, content, &mut room).await;
+            let size = kept.map_err(|refusal| refusal.about(&name))?;
             let href = reference(OsStr::new(&name), false);
             saved.push(json!({ "name": name, "href": href, "size": size }));
         }
@@ -126,6 +126,21 @@ impl Upload {
             return Ok(back_to(&path));
         }
         Ok((StatusCode::CREATED, Json(json!({ "files": saved }))).into_response())
+    }
+
+    /// Keeps one file of a form; its size.
+    async fn keep(
+        &self,
+        directory: OwnedFd,
+        name: &str,
+        content: FormFile,
+        room: &mut Room,
+    ) -> Result<u64, Refusal> {
+        let mut partial = Partial::create(directory, OsStr::new(name)).await?;
+        let size = partial.fill(content, room).await?;
+        let upload = self.clone();
+        partial.keep(move |current| upload.judge_replacing(current)).await?;
+        Ok(size)
     }
 
     /// Whether a PUT may go on in view of what stands there.
@@ -150,7 +165,7 @@ impl Upload {
         head: &Parts,
         overhead: u64,
     ) -> Result<RequestPath, Refusal> {
-        if is_foreign(head) && !settings.has_cors {
+        if is_foreign(head) {
             let why = "pages of other sites may not upload here";
             return Err(Refusal::new(StatusCode::FORBIDDEN, why));
         }
@@ -160,9 +175,7 @@ impl Upload {
         }
         let length = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         let length = length.and_then(|length| length.parse::<u64>().ok()).unwrap_or_default();
-        if length > self.max.saturating_add(overhead) {
-            return Err(too_large());
-        }
+        Room::new(self.max).take(length.saturating_sub(overhead))?;
         Ok(path)
     }
 }
@@ -194,7 +207,7 @@ async fn inspect(
 ) -> Result<(OwnedFd, Option<Facts>), Refusal> {
     let (root, path, name) = (root.clone(), path.path().to_owned(), name.to_owned());
     on_disk(move || {
-        let directory = root.open_directory(path.parent().unwrap_or(Path::new("")))?;
+        let directory = directory(&root, path.parent().unwrap_or(Path::new("")))?;
         let current = standing(&directory, &name)?;
         Ok((directory, current.as_ref().map(Facts::from)))
     })
@@ -203,7 +216,17 @@ async fn inspect(
 
 async fn open_directory(root: &Root, path: &Path) -> Result<OwnedFd, Refusal> {
     let (root, path) = (root.clone(), path.to_owned());
-    on_disk(move || Ok(root.open_directory(&path)?)).await
+    on_disk(move || directory(&root, &path)).await
+}
+
+/// Opens the directory in which a file is to be.
+fn directory(root: &Root, path: &Path) -> Result<OwnedFd, Refusal> {
+    root.open_directory(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => {
+            Refusal::new(StatusCode::NOT_FOUND, "the directory for it does not exist")
+        }
+        _ => error.into(),
+    })
 }
 
 fn bad_request(why: &str) -> Refusal {

@@ -222,7 +222,7 @@ async fn respond_within(visit: &Visit, request: Request<Body>, ticket: Option<Ti
     Response::from_parts(head, body)
 }
 
-fn logged(response: Response, entry: Entry) -> Response {
-    let status = response.status();
-    response.map(|body| Body::new(Logged { body, entry: Some(entry), status, sent: 0 }))
+fn logged(response: Response, mut entry: Entry) -> Response {
+    entry.begins(&response);
+    response.map(|body| Body::new(Logged::new(body, entry)))
 }

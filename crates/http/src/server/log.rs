@@ -5,6 +5,7 @@ use std::task::{Context as TaskContext, Poll, ready};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
+use axum::response::Response;
 use bytes::Bytes;
 use http::{Request, StatusCode, Version, header};
 use hyper::body::{Frame, SizeHint};
@@ -16,7 +17,12 @@ use crate::wire::Head;
 /// The status of what got no answer before its client was gone, as nginx logs it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
-/// A request, until it is answered. One that is dropped before was given up.
+/// Who was let in by a login: an extension of the response.
+#[derive(Clone)]
+pub(crate) struct User(pub(crate) String);
+
+/// A request, until it has been answered or is given up. When it is dropped, the observers are told
+/// how far it came.
 pub(super) struct Entry {
     /// `None` once it was told.
     answered: Option<Box<Answered>>,
@@ -64,23 +70,35 @@ impl Entry {
         Self { answered: Some(Box::new(answered)), began: now(), cx: cx.clone() }
     }
 
-    /// Tells the observers of the answer.
-    pub(super) fn answered(mut self, status: StatusCode, bytes: u64) {
-        self.tell(status.as_u16(), bytes);
+    /// The answer begins.
+    pub(super) fn begins(&mut self, response: &Response) {
+        if let Some(answered) = &mut self.answered {
+            answered.status = response.status().as_u16();
+            answered.user = response.extensions().get().map(|User(user)| user.clone());
+        }
     }
 
-    fn tell(&mut self, status: u16, bytes: u64) {
-        let Some(mut answered) = self.answered.take() else { return };
-        answered.status = status;
-        answered.bytes = bytes;
-        answered.elapsed = now().saturating_duration_since(self.began);
-        self.cx.observe(&Event::Answered(answered));
+    /// So much of the answer's body has been sent by now.
+    pub(super) fn has_sent(&mut self, bytes: u64) {
+        if let Some(answered) = &mut self.answered {
+            answered.bytes = bytes;
+        }
+    }
+
+    /// The whole answer was this.
+    pub(super) fn answered(mut self, status: StatusCode, bytes: u64) {
+        if let Some(answered) = &mut self.answered {
+            answered.status = status.as_u16();
+            answered.bytes = bytes;
+        }
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.tell(CLIENT_CLOSED_REQUEST, 0);
+        let Some(mut answered) = self.answered.take() else { return };
+        answered.elapsed = now().saturating_duration_since(self.began);
+        self.cx.observe(&Event::Answered(answered));
     }
 }
 
@@ -108,10 +126,11 @@ fn text(value: &[u8]) -> String {
 fn nothing(peer: &Endpoint) -> Answered {
     Answered {
         peer: peer.clone(),
+        user: None,
         method: String::new(),
         target: String::new(),
         version: "",
-        status: 0,
+        status: CLIENT_CLOSED_REQUEST,
         bytes: 0,
         elapsed: Duration::ZERO,
         referer: None,
@@ -121,10 +140,15 @@ fn nothing(peer: &Endpoint) -> Answered {
 
 /// A body that is logged when it has been sent, or is given up.
 pub(super) struct Logged {
-    pub(super) body: Body,
-    pub(super) entry: Option<Entry>,
-    pub(super) status: StatusCode,
-    pub(super) sent: u64,
+    body: Body,
+    entry: Entry,
+    sent: u64,
+}
+
+impl Logged {
+    pub(super) const fn new(body: Body, entry: Entry) -> Self {
+        Self { body, entry, sent: 0 }
+    }
 }
 
 impl hyper::body::Body for Logged {
@@ -138,6 +162,8 @@ impl hyper::body::Body for Logged {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if let Some(Ok(frame)) = &frame {
             self.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+            let sent = self.sent;
+            self.entry.has_sent(sent);
         }
         Poll::Ready(frame)
     }
@@ -148,13 +174,5 @@ impl hyper::body::Body for Logged {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-impl Drop for Logged {
-    fn drop(&mut self) {
-        if let Some(entry) = self.entry.take() {
-            entry.answered(self.status, self.sent);
-        }
     }
 }

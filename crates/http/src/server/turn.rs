@@ -16,6 +16,7 @@ use super::Visit;
 use super::body::{Feed, body};
 use super::buffered::{Buffered, Wait};
 use super::exchange::End;
+use super::log::Entry;
 use super::recent::Ticket;
 use super::send::{Asked, Delivery, Plan, write_end};
 use super::upgrade::Upgrade;
@@ -56,8 +57,10 @@ pub(super) struct Turn<'a> {
     visit: &'a Visit,
     feed: Feed,
     asked: Asked,
+    /// What the access log is to be told.
+    entry: Option<Entry>,
     /// Bytes of the answer's body so far.
-    pub(super) sent: u64,
+    sent: u64,
 }
 
 /// A request as it was read, but for its body.
@@ -114,19 +117,18 @@ pub(super) async fn answer(
         return Ok(After::End(End::Refuse(error, entry)));
     }
     let upgrade = Upgrade::of(&request);
-    let mut turn = Turn { io, visit, feed, asked, sent: 0 };
+    let mut turn = Turn { io, visit, feed, asked, entry, sent: 0 };
     let response = match turn.respond(request.map(|()| Body::new(body)), upgrade.clone()).await {
         Ok(response) => response,
-        Err(Broken::Bad(error)) => return Ok(After::End(End::Refuse(error, entry))),
-        Err(Broken::Stalled) => return Ok(After::End(End::Refuse(BadRequest::TooSlow, entry))),
+        Err(Broken::Bad(error)) => return Ok(After::End(End::Refuse(error, turn.entry))),
+        Err(Broken::Stalled) => {
+            return Ok(After::End(End::Refuse(BadRequest::TooSlow, turn.entry)));
+        }
         Err(broken) => return Err(broken),
     };
-    let status = response.status();
-    let sent = turn.send(response, may_persist, ticket).await;
-    if let Some(entry) = entry {
-        entry.answered(status, turn.sent);
-    }
-    let plan = sent?;
+    let plan = turn.send(response, may_persist, ticket).await;
+    drop(turn.entry.take());
+    let plan = plan?;
     // Another protocol, like another request, begins where this one ends.
     let is_read = turn.finish_reading(plan.persists || plan.switches).await?;
     if plan.switches && is_read {
@@ -187,6 +189,9 @@ impl Turn<'_> {
         may_persist: bool,
         ticket: Option<Ticket>,
     ) -> Result<Plan, Broken> {
+        if let Some(entry) = &mut self.entry {
+            entry.begins(&response);
+        }
         let (mut head, body) = response.into_parts();
         let slice = head.extensions.remove::<FileSlice>();
         let size = slice.as_ref().map(FileSlice::length).or_else(|| body.size_hint().exact());
@@ -253,6 +258,9 @@ impl Turn<'_> {
             return Ok(());
         }
         self.sent += data.len() as u64;
+        if let Some(entry) = &mut self.entry {
+            entry.has_sent(self.sent);
+        }
         match delivery {
             Delivery::Length(length) if self.sent > length => {
                 Err(Broken::Answer("its body is longer than it said".into()))
@@ -276,8 +284,16 @@ impl Turn<'_> {
     /// Has the kernel send a file behind the head.
     async fn send_file(&mut self, mut slice: FileSlice) -> Result<(), Broken> {
         let length = slice.length;
-        let sending = self.beside(true, |io, cx| io.poll_send_file(cx, &mut slice).map(Ok)).await;
-        self.sent = length - slice.length;
+        let mut entry = self.entry.take();
+        let sending = self.beside(true, |io, cx| {
+            let sending = io.poll_send_file(cx, &mut slice);
+            if let Some(entry) = &mut entry {
+                entry.has_sent(length - slice.length);
+            }
+            sending.map(Ok)
+        });
+        let sending = sending.await;
+        (self.entry, self.sent) = (entry, length - slice.length);
         match sending? {
             // Not every file system lets it.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {

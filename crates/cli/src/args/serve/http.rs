@@ -9,7 +9,7 @@ use portolan::{Endpoint, Scheme, Url, UrlError};
 
 use crate::args::login::Secret;
 use crate::args::pcap::PcapArgs;
-use crate::args::serving::ServingArgs;
+use crate::args::serving::{CertArgs, ServingArgs};
 use crate::args::values::{Field, duration, number, size, without_login};
 
 /// Which files, where, and for whom.
@@ -19,12 +19,14 @@ use crate::args::values::{Field, duration, number, size, without_login};
   portolan serve http site/ --listen :8080 --spa
   portolan serve http /srv --listen 0.0.0.0:8443 --tls self --auth ann
   portolan serve http inbox/ --upload --upload-max 1GB
-  portolan serve http /srv --access-log json 2>> access.jsonl
+  portolan serve http /srv --json >> access.jsonl
   portolan serve http --fault 'GET /slow: latency=3s'
 
 A password is kept as its Argon2 hash, in single quotes for the shell:
   printf %s \"$PASSWORD\" | argon2 \"$(openssl rand -hex 8)\" -id -e
-  portolan serve http --auth 'ann:$argon2id$v=19$m=…'")]
+  portolan serve http --auth 'ann:$argon2id$v=19$m=…'
+
+Ctrl-C and SIGTERM end it when the requests in flight are finished; a second one ends it at once.")]
 pub struct ServeHttpArgs {
     /// Serve the files in this directory
     #[arg(value_name = "DIR", default_value = ".")]
@@ -56,6 +58,9 @@ pub struct ServeHttpArgs {
     /// Whom to serve, and how.
     #[command(flatten)]
     pub serving: ServingArgs,
+    /// What is shown in place of the certificate of `--tls`.
+    #[command(flatten)]
+    pub cert: CertArgs,
     /// What to keep of the traffic.
     #[command(flatten)]
     pub pcap: PcapArgs,
@@ -74,7 +79,7 @@ pub struct PageArgs {
     /// Answer with /index.html where there is no such file, for applications of one page
     #[arg(long)]
     pub spa: bool,
-    /// Let pages of any origin read what is served
+    /// Let pages of any origin read what is served; none but our own may upload
     #[arg(long)]
     pub cors: bool,
     /// Add this header field to every response; can be repeated

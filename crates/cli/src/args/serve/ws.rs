@@ -7,7 +7,7 @@ use clap::Args;
 use portolan::{Scheme, Url, UrlError};
 
 use crate::args::pcap::PcapArgs;
-use crate::args::serving::ServingArgs;
+use crate::args::serving::{CertArgs, ServingArgs};
 use crate::args::values::{duration, number, without_login, without_path};
 use crate::args::websocket::WebSocketServerArgs;
 
@@ -48,6 +48,9 @@ pub struct ServeWsArgs {
     /// Whom to serve, and how.
     #[command(flatten)]
     pub serving: ServingArgs,
+    /// What is shown in place of the certificate of `--tls`.
+    #[command(flatten)]
+    pub cert: CertArgs,
     /// What to keep of the traffic.
     #[command(flatten)]
     pub pcap: PcapArgs,

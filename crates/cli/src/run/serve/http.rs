@@ -1,5 +1,6 @@
 //! `serve http`: the files of a directory.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use portolan::http::{Account, Files, Limits, Server, Upload};
@@ -23,7 +24,8 @@ use crate::run::entrance::{Entrance, Protocol};
 use crate::run::signals::Signals;
 use crate::run::{descriptors, login, models, prompt};
 
-/// Serves until a signal; a second one does not wait for the requests in flight.
+/// Serves until a signal, at which it waits for the requests in flight, however long they take; a
+/// second one does not.
 ///
 /// # Errors
 /// What kept it from starting.
@@ -33,6 +35,7 @@ pub(super) async fn run(
     console: &Console,
 ) -> Result<Exit, Error> {
     let url = url(args);
+    given.check(&BTreeSet::from([url.scheme()]))?;
     given.check_serving(url.scheme(), &Place::SCHEMES)?;
     args.serving.fault.validate(given)?;
     check(args)?;
@@ -58,7 +61,8 @@ async fn serve(
     let entrance = entrance(args, url, capture, console);
     let end = CancellationToken::new();
     let serving = async {
-        let mut listener = entrance.listen().await?;
+        // The limits of the server end a request that comes to nothing.
+        let mut listener = entrance.listen().await?.with_drain(Duration::MAX);
         if let Some(log) = log {
             listener = listener.with_observer(log);
         }
@@ -69,14 +73,14 @@ async fn serve(
     };
     tokio::select! {
         served = serving => served?,
-        () = signals.second(&end) => {}
+        () = signals.second(&end, console) => {}
     }
     Ok(entrance.exit())
 }
 
 /// Where to listen.
 fn url(args: &ServeHttpArgs) -> Url {
-    args.listen.url(args.serving.tls.is_some() || args.serving.client_ca.is_some())
+    args.listen.url(args.serving.asks_for_tls(&args.cert))
 }
 
 /// An event loop on each core, which is all that a request sees: none of its bytes wakes another
@@ -125,7 +129,7 @@ fn entrance<'a>(
         timeouts: Timeouts { connect, operation: None, idle: None },
         protocol: Some(Protocol { alpn: &["h2", "http/1.1"] }),
         is_behind_proxy: false,
-        cert: None,
+        cert: args.cert.files(),
         capture,
         console,
         connections: Connections::of_server(None, console),
@@ -164,6 +168,9 @@ async fn files(args: &ServeHttpArgs, console: &Console) -> Result<Files, Error> 
 async fn accounts(args: &AuthArgs, console: &Console) -> Result<Vec<Account>, Error> {
     let mut accounts = Vec::new();
     for Secret(text) in &args.auth {
+        if text.is_empty() || text.starts_with(':') {
+            return Err(Error::new(Kind::Usage, "the USER of --auth is empty"));
+        }
         if let Some((user, _)) = text.split_once(':') {
             let account = text.parse::<Account>().map_err(|error| {
                 let hint = error.hint().unwrap_or_default().to_owned();

@@ -67,7 +67,7 @@ async fn serve(
         },
         protocol: Some(Protocol { alpn: &["http/1.1"] }),
         is_behind_proxy: false,
-        cert: None,
+        cert: args.cert.files(),
         capture,
         console,
         connections: Connections::of_server(None, console),
@@ -82,14 +82,14 @@ async fn serve(
     };
     tokio::select! {
         served = serving => served?,
-        () = signals.second(&end) => {}
+        () = signals.second(&end, console) => {}
     }
     Ok(entrance.exit())
 }
 
 /// Where to listen.
 fn url(args: &ServeWsArgs) -> Url {
-    args.listen.url(args.serving.tls.is_some() || args.serving.client_ca.is_some())
+    args.listen.url(args.serving.asks_for_tls(&args.cert))
 }
 
 /// An event loop on each core, which is all that a connection sees. A Unix socket has one listener,
