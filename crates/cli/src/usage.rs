@@ -30,8 +30,13 @@ pub(crate) fn refusal(error: &clap::Error, place: impl Fn(&str) -> String) -> Er
         }
         ErrorKind::UnknownArgument => format!("'{argument}' is one argument too many"),
         ErrorKind::InvalidSubcommand => {
-            let verb = text(error, ContextKind::InvalidSubcommand).unwrap_or_default();
-            format!("there is no verb '{verb}'; the verbs are {}", verbs())
+            let typed = text(error, ContextKind::InvalidSubcommand).unwrap_or_default();
+            match protocols(error) {
+                Some(protocols) => {
+                    format!("there is no server of '{typed}'; it must be one of {protocols}")
+                }
+                None => format!("there is no verb '{typed}'; the verbs are {}", verbs()),
+            }
         }
         ErrorKind::MissingSubcommand => missing(error),
         ErrorKind::InvalidValue if value.is_empty() => {
@@ -78,6 +83,16 @@ fn verbs() -> String {
     verbs.join(", ")
 }
 
+/// What may follow a verb like `serve`, where it was typed.
+fn protocols(error: &clap::Error) -> Option<String> {
+    let usage = error.get(ContextKind::Usage)?.to_string();
+    let command = args::command();
+    let mut verbs = command.get_subcommands().filter(|verb| verb.has_subcommands());
+    let verb = verbs.find(|verb| usage.contains(&format!("portolan {} ", verb.get_name())))?;
+    let protocols: Vec<_> = verb.get_subcommands().map(clap::Command::get_name).collect();
+    Some(protocols.join(", "))
+}
+
 fn allowed(error: &clap::Error) -> String {
     match error.get(ContextKind::ValidValue) {
         Some(ContextValue::Strings(values)) if !values.is_empty() => {
@@ -88,6 +103,13 @@ fn allowed(error: &clap::Error) -> String {
 }
 
 fn suggestion(error: &clap::Error) -> Option<String> {
+    let typed = text(error, ContextKind::InvalidArg).unwrap_or_default();
+    if error.kind() == ErrorKind::UnknownArgument
+        && matches!(bare(&typed), "--port" | "-p")
+        && error.get(ContextKind::Usage)?.to_string().contains("portolan serve ")
+    {
+        return Some("the port is a part of where to listen, as in --listen :8080".to_owned());
+    }
     let meant = text(error, ContextKind::SuggestedArg)
         .or_else(|| text(error, ContextKind::SuggestedSubcommand))?;
     Some(format!("did you mean {}?", bare(&meant)))
@@ -186,7 +208,12 @@ mod tests {
         );
         assert_eq!(refused(&["portolan", "prob"]).1.as_deref(), Some("did you mean probe?"));
         let (sentence, hint) = refused(&["portolan", "serve", "htp"]);
-        assert!(sentence.starts_with("there is no verb 'htp'; the verbs are probe"), "{sentence}");
+        assert_eq!(sentence, "there is no server of 'htp'; it must be one of http, ws");
         assert_eq!(hint.as_deref(), Some("did you mean http?"));
+        for port in [&["--port", "8080"][..], &["--port=8080"], &["-p", "8080"]] {
+            let hint = refused(&[&["portolan", "serve", "http"], port].concat()).1;
+            let hint = hint.unwrap_or_default();
+            assert!(hint.ends_with("as in --listen :8080"), "{port:?}: {hint}");
+        }
     }
 }

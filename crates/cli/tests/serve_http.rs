@@ -431,7 +431,7 @@ fn flags_that_make_no_sense_are_refused() {
     refused(&["--once", "--workers", "2"], &["--once"]);
     refused(&["--fault", "http: reset"], &["--fault", "names a server"]);
     refused(&["--seed", "7"], &["--seed", "--fault"]);
-    run(&["serve", "htp"]).refused(&["htp", "serve http"]);
+    run(&["serve", "htp"]).refused(&["htp", "one of http, ws"]);
 }
 
 #[test]

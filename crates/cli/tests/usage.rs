@@ -169,6 +169,7 @@ fn manual_pages() {
     assert!(run(&["man", "probe"]).done().contains("\\-\\-connect\\-timeout"));
     assert!(run(&["man", "serve"]).done().contains("portolan\\-serve\\-http(1)"));
     assert!(run(&["man", "serve", "http"]).done().contains("\\-\\-follow\\-symlinks"));
+    assert!(run(&["man", "serve http"]).done().contains("\\-\\-follow\\-symlinks"));
     run(&["man", "sail"]).failed(
         2,
         &["portolan: there is no verb 'sail'; the verbs are probe, connect, listen, relay, http, get, serve http, serve ws, lab, completions, man"],

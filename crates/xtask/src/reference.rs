@@ -81,8 +81,22 @@ fn render_verb(name: &str, verb: &Command) -> String {
         if !notes.is_empty() {
             let _ = write!(section, "\n```text\n{}\n```\n", notes.trim_end());
         }
-        let lines = examples.lines().map(str::trim_start).collect::<Vec<_>>();
-        let _ = write!(section, "\n```sh\n{}\n```\n", lines.join("\n"));
+        section += &render_examples(examples);
+    }
+    section
+}
+
+/// Commands, which are indented, and what is said about them.
+fn render_examples(examples: &str) -> String {
+    let lines: Vec<_> = examples.lines().filter(|line| !line.is_empty()).collect();
+    let mut section = String::new();
+    for lines in lines.chunk_by(|a, b| a.starts_with(' ') == b.starts_with(' ')) {
+        let is_command = lines[0].starts_with(' ');
+        let text = lines.iter().map(|line| line.trim_start()).collect::<Vec<_>>().join("\n");
+        section += &match is_command {
+            true => format!("\n```sh\n{text}\n```\n"),
+            false => format!("\n{}\n", escape(&text)),
+        };
     }
     section
 }
@@ -161,5 +175,8 @@ mod tests {
         }
         assert!(page.contains("\n| `--connect-timeout DUR` |"));
         assert!(page.contains("| 28 | timed out |"));
+        let mut blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+        assert!(blocks.all(|block| !block.contains("A password is kept")));
+        assert!(page.contains("\n\nA password is kept"));
     }
 }

@@ -20,8 +20,8 @@ pub fn run(args: &ManArgs, console: &Console) -> Result<Exit, Error> {
     if let Some(dir) = &args.dir {
         write_all(dir)?;
     } else {
-        let words: Vec<_> =
-            std::iter::once("portolan").chain(args.verb.iter().map(String::as_str)).collect();
+        let verb = args.verb.iter().flat_map(|words| words.split_whitespace());
+        let words: Vec<_> = std::iter::once("portolan").chain(verb).collect();
         let file = format!("{}.1", words.join("-"));
         let page = pages().into_iter().find(|page| page.file == file);
         console.data(&page.ok_or_else(|| no_page(&args.verb.join(" ")))?.roff)?;
