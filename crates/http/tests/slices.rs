@@ -309,6 +309,19 @@ async fn the_log_tells_of_requests_that_fail() {
     ] {
         exchange(&url, request.as_bytes()).await;
     }
+    // Over HTTP/2: SETTINGS, HEADERS with END_HEADERS (RFC 7541), DATA, and RST_STREAM.
+    let put = b"\x42\x03PUT\x44\x05/gone\x86\x41\x01a";
+    let frames = [
+        &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"[..],
+        &[0, 0, put.len() as u8, 1, 4, 0, 0, 0, 1],
+        put,
+        b"\0\0\x04\0\0\0\0\0\x01ahoy\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08",
+    ];
+    let mut peer = dial(&url).await;
+    peer.write_all(&frames.concat()).await.unwrap();
+    while log.0.lock().unwrap().len() < 4 {
+        tokio::task::yield_now().await;
+    }
     let told: Vec<_> = log.0.lock().unwrap().iter().map(told).collect();
     assert_eq!(
         told,
@@ -316,6 +329,7 @@ async fn the_log_tells_of_requests_that_fail() {
             "PUT /broken 1.1 400 29 Some(\"b\") None",
             "PUT /large 1.1 413 22 Some(\"b\") None",
             "PUT /half 1.1 499 0 Some(\"b\") None",
+            "PUT /gone 2.0 499 0 None None",
         ]
     );
 }

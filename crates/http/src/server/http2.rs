@@ -158,8 +158,9 @@ async fn answer(visit: &Visit, request: Request<Incoming>, of: Arc<InFlight>) ->
         None => respond(visit, request, &of, None).await,
     };
     let response = match entry {
-        None => response,
-        Some(entry) => logged(response, entry),
+        // What is said to one who has given up is no answer.
+        Some(entry) if !of.is_cut() => logged(response, entry),
+        _ => response,
     };
     response.map(|body| Answer::new(body, of))
 }

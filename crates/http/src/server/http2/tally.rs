@@ -70,6 +70,7 @@ pub(super) struct InFlight {
     /// For which of its two bodies it is the peer who is to go on.
     waits: AtomicU8,
     is_too_large: AtomicBool,
+    is_cut: AtomicBool,
 }
 
 /// The request's body is to be sent by the peer.
@@ -81,13 +82,18 @@ impl InFlight {
     pub(super) fn begin(tally: &Arc<Tally>) -> Arc<Self> {
         tally.begun.fetch_add(1, Ordering::Relaxed);
         tally.in_flight.fetch_add(1, Ordering::SeqCst);
-        let (waits, is_too_large) = (AtomicU8::new(0), AtomicBool::new(false));
-        Arc::new(Self { tally: tally.clone(), waits, is_too_large })
+        let (waits, no) = (AtomicU8::new(0), || AtomicBool::new(false));
+        Arc::new(Self { tally: tally.clone(), waits, is_too_large: no(), is_cut: no() })
     }
 
     /// Whether its body was larger than it may be.
     pub(super) fn is_too_large(&self) -> bool {
         self.is_too_large.load(Ordering::Relaxed)
+    }
+
+    /// Whether its body broke off: the peer has given the request up.
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Relaxed)
     }
 
     /// Whether it is the peer who is to go on with these bodies.
@@ -144,7 +150,7 @@ impl hyper::body::Body for Asked {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         self.of.set_waits(TO_SEND, polled.is_pending());
         let Some(frame) = ready!(polled) else { return Poll::Ready(None) };
-        let frame = frame?;
+        let frame = frame.inspect_err(|_| self.of.is_cut.store(true, Ordering::Relaxed))?;
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
         match self.room.checked_sub(length) {
             Some(room) => self.room = room,
