@@ -10,6 +10,7 @@ use portolan::{Direction, Endpoint, Event, Phase, Timings, Url};
 use crate::console::Console;
 use crate::show::error::sentence;
 use crate::show::frame::words;
+use crate::show::phases::named;
 
 /// An observer that writes what it sees to stderr.
 #[derive(Debug)]
@@ -100,7 +101,7 @@ fn finished(timings: &Timings, phase: Phase, failure: Option<&str>) -> String {
     let Some(span) = timings.spans().iter().rev().find(|span| span.phase == phase) else {
         return format!("* {phase}");
     };
-    let facts = span.facts.iter().map(|(name, value)| format!("{name} {value}"));
+    let facts = span.facts.iter().map(|(name, value)| named(name, value));
     let facts = facts.collect::<Vec<_>>().join(", ");
     let outcome = failure.map_or(facts, |failure| format!("failed: {failure}"));
     format!("* {phase} {}  {outcome}", show_duration(span.elapsed())).trim_end().to_owned()

@@ -265,7 +265,7 @@ fn tls_is_spoken_with_the_certificate_in_two_files() {
     assert!(url.starts_with("https://127.0.0.1:"), "{url}");
     let file = format!("{url}/chart.txt");
     assert_eq!(run(&["http", "--cacert", &cert, &file]).done(), "here be dragons");
-    let ws = ["serve", "ws", "--echo", "--listen", "wss:0", "--cert", &cert, "--key", &key];
+    let ws = ["serve", "ws", "--echo", "--listen", ":0", "--cert", &cert, "--key", &key];
     let (_live, url) = serve_by(Portolan::new(), &ws);
     assert_eq!(run(&["probe", "--cacert", &cert, &url, "-q"]).code, Some(0));
 }

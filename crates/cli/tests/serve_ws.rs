@@ -5,8 +5,9 @@
 #[expect(dead_code, reason = "these tests need not all of it")]
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::process::ChildStdin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 use support::{Live, Portolan, Servers, read_head, run, serve, talk};
+use tempfile::TempDir;
 
 #[test]
 fn pages_of_other_sites_reach_no_server() {
@@ -126,6 +128,49 @@ fn a_server_that_stops_says_that_it_goes_away() {
     server.signal(Signal::TERM);
     assert_eq!(frame(&mut client, "close")["code"], 1001);
     assert_eq!((client.end().code, server.end().code), (Some(0), Some(0)));
+}
+
+#[test]
+fn an_address_without_a_scheme_is_of_tls_where_that_is_asked_for() {
+    let (_server, url) = serve(&["serve", "ws", "--echo", "--listen", ":0", "--tls", "self"]);
+    assert!(url.starts_with("wss://127.0.0.1:"), "{url}");
+    let echoed = Portolan::new().run_with_input(&["connect", &url, "--insecure"], "hi\n");
+    assert_eq!(echoed.done(), "hi\n");
+    run(&["serve", "ws", "--echo", "--listen", "ws:0", "--tls", "self"])
+        .refused(&["--tls does not apply to ws: targets; it fits wss"]);
+    let listening = run(&["listen", "ws:0", "--echo", "--tls", "self"]);
+    assert!(listening.err.ends_with("it fits tls, wss\n"), "{}", listening.err);
+}
+
+#[test]
+fn where_to_listen_has_no_path() {
+    for verb in [
+        &["listen", "ws://127.0.0.1:0/foo", "--echo"][..],
+        &["relay", "ws://127.0.0.1:0/?a=b", "tcp://127.0.0.1:9"],
+        &["serve", "ws", "--echo", "--listen", "ws://127.0.0.1:0/foo"],
+    ] {
+        run(verb).refused(&["where to listen has no path"]);
+    }
+}
+
+#[test]
+fn a_unix_socket_serves_websockets() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("chat.sock");
+    let listen = format!("unix:{}", path.display());
+    let (_server, url) = serve(&["serve", "ws", "--echo", "--listen", &listen]);
+    assert_eq!(url, listen);
+    let mut stream = UnixStream::connect(path).unwrap();
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let head = read_head(&mut stream).unwrap();
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    // A text of one byte, masked with zeros.
+    stream.write_all(b"\x81\x81\0\0\0\0a").unwrap();
+    let mut echo = [0; 3];
+    stream.read_exact(&mut echo).unwrap();
+    assert_eq!(&echo, b"\x81\x01a");
 }
 
 #[test]

@@ -177,10 +177,10 @@ fn input_that_is_no_message_is_refused_and_the_connection_closed() {
         Run::from(child.wait_with_output().unwrap()).refused(&[words]);
         assert_eq!(closes.recv().unwrap()[..2], 1011_u16.to_be_bytes());
     };
-    refused(&[], b"fine\n\xff\n", "a line is not UTF-8");
+    refused(&[], b"fine\n\n\xff\n", "line 3 is not UTF-8");
     let long = vec![b'a'; (16 << 20) + 1];
-    refused(&[], &long, "a line of more than 16777216 bytes does not fit a message");
-    refused(&["--base64"], b"*\n", "a line is not Base64");
+    refused(&[], &long, "line 1 has more than 16777216 bytes, which does not fit a message");
+    refused(&["--base64"], b"MQ==\n*", "line 2 is not Base64");
     refused(&["--length-prefix"], b"\0\0\0\x05ab", "the input ends within a message");
     refused(&["--length-prefix"], b"\x7f\0\0\0", "is larger than 16777216 bytes");
 }
@@ -282,6 +282,30 @@ fn frames_are_logged_as_json() {
 }
 
 #[test]
+fn messages_are_dumped_one_by_one() {
+    let said = [frame(TEXT, b"a"), frame(TEXT, b""), frame(BINARY, b"\n"), close(1000, "")];
+    let run = connect(&[&saying(said.concat()), "--recv-only", "--hex"], "");
+    let rows: Vec<Vec<_>> = run.out.lines().map(|row| row.split_whitespace().collect()).collect();
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    assert_eq!(
+        rows,
+        [
+            vec!["<", "00000000", "61", "|a|"],
+            vec!["<", "00000000", "||"],
+            vec!["<", "00000000", "0a", "|.|"]
+        ]
+    );
+
+    let (_server, url) = serve(&["listen", "ws:0", "--echo"]);
+    let out = connect(&[&url, "--hex"], "a\nb\n").done();
+    for way in [">", "<"] {
+        let rows = out.lines().filter(|row| row.starts_with(way));
+        let texts: Vec<_> = rows.map(|row| row.rsplit("  ").next().unwrap()).collect();
+        assert_eq!(texts, ["|a|", "|b|"], "{out}");
+    }
+}
+
+#[test]
 fn silence_is_broken_by_pings() {
     let (url, _) = server("", |mut stream| {
         for _ in 0..2 {
@@ -314,6 +338,28 @@ fn the_request_says_what_it_is_told_to() {
         "authorization: basic yw5uonmzy3jlda==",
     ] {
         assert!(head.contains(field), "{field} is not in {head}");
+    }
+}
+
+#[test]
+fn the_lines_of_the_handshake_are_told_without_secrets() {
+    let (mut server, url) = serve(&["listen", "ws:0", "--echo", "--once", "-vv"]);
+    let url = url.replace("ws://", "ws://ann:s3cret@") + "a?b";
+    let run = connect(&[&url, "-vv", "-H", "Cookie:id=s3cret"], "hi\n");
+    assert_eq!((run.code, run.out.as_str()), (Some(0), "hi\n"));
+    let served = server.end().err;
+    for (sent, received, err) in [('>', '<', &run.err), ('<', '>', &served)] {
+        for line in [
+            format!("{sent} GET /a?b HTTP/1.1\n"),
+            format!("{sent} upgrade: websocket\n"),
+            format!("{sent} authorization: ***\n"),
+            format!("{sent} cookie: ***\n"),
+            format!("{received} HTTP/1.1 101 Switching Protocols\n"),
+            format!("{received} sec-websocket-accept: "),
+        ] {
+            assert!(err.contains(&line), "{line} is not in {err}");
+        }
+        assert!(!err.contains("s3cret"), "{err}");
     }
 }
 

@@ -251,8 +251,21 @@ impl Files {
             Ok(response) => response,
             Err(refusal) => refusal.into_response(&head.headers),
         };
-        self.settings.dress(response.headers_mut());
+        self.dress(response.headers_mut());
         response
+    }
+
+    /// Adds what every answer has.
+    pub(crate) fn dress(&self, headers: &mut HeaderMap) {
+        if self.settings.has_cors {
+            let anybody = HeaderValue::from_static("*");
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, anybody);
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        }
+        for name in self.settings.headers.keys() {
+            headers.remove(name);
+        }
+        headers.extend(self.settings.headers.clone());
     }
 
     async fn answer(&self, head: &Arc<Parts>, body: Body) -> Result<Response, Refusal> {
@@ -334,19 +347,6 @@ impl Settings {
             }
         }
         response
-    }
-
-    /// Adds what every answer has.
-    fn dress(&self, headers: &mut HeaderMap) {
-        if self.has_cors {
-            let anybody = HeaderValue::from_static("*");
-            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, anybody);
-            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
-        }
-        for name in self.headers.keys() {
-            headers.remove(name);
-        }
-        headers.extend(self.headers.clone());
     }
 }
 

@@ -12,17 +12,19 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::{any, get};
 use bytes::Bytes;
-use futures_util::stream;
-use http::{Request, Response, StatusCode};
+use futures_util::{FutureExt, stream};
+use http::{Request, Response, StatusCode, Uri};
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use portolan_core::Url;
 use portolan_http::{Limits, Server};
 use portolan_net::now;
 use support::{context, dial, listener};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 const SHORT: Duration = Duration::from_millis(60);
@@ -40,18 +42,29 @@ async fn server(limits: Limits) -> Url {
         }))
     });
     let large = get(|| async { vec![b'x'; 1 << 20] });
+    // It gives up to wait for the body, and works on.
+    let impatient = any(|mut body: Body| async move {
+        assert!(body.frame().now_or_never().is_none());
+        drop(body);
+        tokio::time::sleep(4 * SHORT).await;
+        "done"
+    });
+    let panicking = get(|uri: Uri| async move { assert_ne!(uri.path(), "/panic", "as told") });
     let routes = Router::new()
         .route("/", any(|body: Bytes| async move { body.len().to_string() }))
         .route("/slow", slow)
         .route("/halting", halting)
-        .route("/large", large);
+        .route("/large", large)
+        .route("/impatient", impatient)
+        .route("/echo", any(|body: Body| async { body }))
+        .route("/panic", panicking);
     let listener = listener().await;
     let url = listener.local_url();
     tokio::spawn(Server::new(routes).with_limits(limits).serve(listener, pending()));
     url
 }
 
-type Sender = SendRequest<http_body_util::combinators::BoxBody<Bytes, Infallible>>;
+type Sender = SendRequest<BoxBody<Bytes, Infallible>>;
 
 /// A client, and the end of its connection.
 async fn client(url: &Url, window: u32) -> (Sender, JoinHandle<hyper::Result<()>>) {
@@ -61,7 +74,7 @@ async fn client(url: &Url, window: u32) -> (Sender, JoinHandle<hyper::Result<()>
     (sender, tokio::spawn(connection))
 }
 
-fn request(target: &str) -> Request<http_body_util::combinators::BoxBody<Bytes, Infallible>> {
+fn request(target: &str) -> Request<BoxBody<Bytes, Infallible>> {
     let body = http_body_util::Empty::new().boxed();
     Request::get(format!("http://a{target}")).body(body).unwrap()
 }
@@ -103,10 +116,81 @@ async fn who_takes_nothing_is_let_go() {
 async fn who_does_not_send_on_is_let_go() {
     let url = server(Limits { stall: SHORT, ..Limits::default() }).await;
     let (mut sender, connection) = client(&url, 1 << 16).await;
-    let body = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>()).boxed();
-    let request = Request::post("http://a/").body(body).unwrap();
-    assert!(sender.send_request(request).await.is_err());
+    assert!(sender.send_request(halting("/", None)).await.is_err());
     drop(connection.await.unwrap());
+}
+
+#[tokio::test]
+async fn who_only_pings_is_let_go() {
+    let url = server(Limits { stall: 3 * SHORT, ..Limits::default() }).await;
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.timer(TokioTimer::new()).keep_alive_interval(SHORT / 2).initial_stream_window_size(0);
+    let (mut sender, connection) = builder.handshake(TokioIo::new(dial(&url).await)).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let _taken: Response<Incoming> = sender.send_request(request("/large")).await.unwrap();
+    let limited = context().limited(Some(Duration::from_secs(10)));
+    drop(limited.until_deadline(connection).await.expect("an end").unwrap());
+}
+
+/// A request with a body that does not go on after its first piece.
+fn halting(target: &str, first: Option<&'static str>) -> Request<BoxBody<Bytes, Infallible>> {
+    let first = first.map(|text| Ok(Frame::data(Bytes::from(text))));
+    let body =
+        StreamBody::new(futures_util::StreamExt::chain(stream::iter(first), stream::pending()))
+            .boxed();
+    Request::post(format!("http://a{target}")).body(body).unwrap()
+}
+
+#[tokio::test]
+async fn an_answer_made_of_the_request_waits_for_the_peer_as_it_does() {
+    let url = server(Limits { stall: SHORT, ..Limits::default() }).await;
+    let (mut sender, connection) = client(&url, 1 << 16).await;
+    let mut echo = sender.send_request(halting("/echo", Some("ahoy"))).await.unwrap();
+    assert_eq!(echo.frame().await.unwrap().unwrap().into_data().unwrap(), "ahoy");
+    let limited = context().limited(Some(Duration::from_secs(10)));
+    drop(limited.until_deadline(connection).await.expect("an end").unwrap());
+}
+
+#[tokio::test]
+async fn a_body_that_is_given_up_is_not_waited_for() {
+    let url = server(Limits { stall: SHORT, ..Limits::default() }).await;
+    let (mut sender, _connection) = client(&url, 1 << 16).await;
+    assert_eq!(text(sender.send_request(halting("/impatient", None)).await.unwrap()).await, "done");
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_own_stream() {
+    let url = server(Limits::default()).await;
+    let (mut sender, _connection) = client(&url, 1 << 16).await;
+    let mut slow = sender.clone();
+    let slow =
+        tokio::spawn(async move { text(slow.send_request(request("/slow")).await.unwrap()).await });
+    assert!(sender.send_request(request("/panic")).await.is_err());
+    assert_eq!(text(sender.send_request(request("/")).await.unwrap()).await, "0");
+    assert_eq!(slow.await.unwrap(), "slow");
+}
+
+#[tokio::test]
+async fn who_is_idle_and_answers_no_ping_does_not_hold_up_the_end() {
+    let listener = listener().await.with_drain(Duration::from_secs(60));
+    let url = listener.local_url();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let routes = Router::new().route("/", get(|| async { "ahoy" }));
+    let server = Server::new(routes).serve(listener, async { drop(stopped.await) });
+    let server = tokio::spawn(server);
+    let mut peer = dial(&url).await;
+    // SETTINGS, and HEADERS of `GET http://a/` with END_STREAM and END_HEADERS (RFC 7541).
+    let get = b"\0\0\x06\x01\x05\0\0\0\x01\x82\x84\x86\x41\x01a";
+    let said = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"[..], get].concat();
+    peer.write_all(&said).await.unwrap();
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"ahoy") && !heard.ends_with(b"\0\0\0\x01") {
+        assert!(peer.read_buf(&mut heard).await.unwrap() > 0);
+    }
+    stop.send(()).unwrap();
+    let started = now();
+    server.await.unwrap();
+    assert!(now() - started < Duration::from_secs(10));
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, any, get};
 use http::StatusCode;
 use portolan_core::Kind;
-use portolan_http::{Limits, Server, upgrade};
+use portolan_http::{Files, Limits, Server, upgrade};
 use portolan_net::fault::Plan;
 use portolan_net::{Dialer, Handler, Info, Stream, now};
 use support::{bodies, client, context, dial, exchange, listener, server, statuses};
@@ -52,6 +52,22 @@ async fn a_planned_reply_is_given_in_place_of_the_route() {
         answers.push((response.status().as_u16(), body));
     }
     assert_eq!(answers, [(200, "ahoy".into()), (503, "too busy".into()), (200, "ahoy".into())]);
+}
+
+#[tokio::test]
+async fn a_planned_reply_has_what_every_answer_has() {
+    let plan = Plan::new(vec!["GET /a: reply=503".parse().unwrap()], 0);
+    let listener = listener().await.with_faults(plan).unwrap();
+    let url = listener.local_url();
+    let directory = tempfile::TempDir::new().unwrap();
+    let files = Files::new(directory.path()).unwrap().with_cors(true);
+    let files = files.with_header("x-a".parse().unwrap(), "1".parse().unwrap());
+    tokio::spawn(Server::files(files).serve(listener, pending()));
+    let answer = exchange(&url, b"GET /a HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(statuses(&answer), [503]);
+    for field in ["access-control-allow-origin: *\r\n", "x-a: 1\r\n"] {
+        assert!(answer.contains(field), "{answer}");
+    }
 }
 
 #[tokio::test]
@@ -451,4 +467,43 @@ async fn a_connection_that_is_not_plain_does_not_rest() {
     let silence = context().limited(Some(Duration::from_secs(10)));
     assert!(silence.until_deadline(turn).await.is_none());
     assert_eq!(theirs.read(&mut [0]).await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn blank_lines_are_no_requests() {
+    let url = server(Router::new().route("/", get(|| async { "ahoy" }))).await;
+    let mut peer = dial(&url).await;
+    let started = now();
+    loop {
+        peer.write_all(b"\r\n").await.unwrap();
+        let mut said = [0];
+        let limited = context().limited(Some(Duration::from_secs(10)));
+        match limited.until_deadline(peer.read(&mut said)).await {
+            Some(read) => break assert_eq!(read.unwrap(), 0),
+            None => assert!(now() - started < Duration::from_secs(70)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_100_comes_within_an_answer() {
+    let url = server(Router::new().route("/", any(|body: Body| async { body }))).await;
+    let mut peer = dial(&url).await;
+    let request = "POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\nconnection: close\r\n\
+                   content-length: 4\r\n\r\n";
+    peer.write_all(request.as_bytes()).await.unwrap();
+    let head = support::read_head(&mut peer).await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    peer.write_all(b"ahoy").await.unwrap();
+    assert_eq!(rest(&mut peer).await, "ahoy");
+}
+
+#[tokio::test]
+async fn an_upgrade_that_is_offered_is_a_matter_of_the_connection() {
+    let route = get(|| async { (StatusCode::UPGRADE_REQUIRED, [("upgrade", "example")]) });
+    let url = server(Router::new().route("/", route)).await;
+    let requests = "GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HTTP/1.0\r\n\r\n";
+    let answers = exchange(&url, requests.as_bytes()).await;
+    let fields: Vec<_> = answers.lines().filter(|line| line.starts_with("connection: ")).collect();
+    assert_eq!(fields, ["connection: upgrade", "connection: close, upgrade"]);
 }

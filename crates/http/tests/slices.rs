@@ -141,6 +141,38 @@ async fn an_answer_is_given_again_for_a_moment() {
     assert_eq!(statuses(&ask("").await), [404]);
 }
 
+/// How many descriptors of this process are of files in `directory`.
+fn descriptors(directory: &std::path::Path) -> usize {
+    let all = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let files = all.filter_map(|entry| fs::read_link(entry.path()).ok());
+    files.filter(|file| file.starts_with(directory)).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_answer_is_given_to_nobody_and_let_go() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("a");
+    let server = Server::files(Files::new(directory.path()).unwrap());
+    let url = serving(listener().await, server).await;
+    for size in [10, 100_000] {
+        fs::write(&path, "x".repeat(size)).unwrap();
+        assert_eq!(statuses(&exchange(&url, asking("/a", "").as_bytes()).await), [200]);
+        fs::remove_file(&path).unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let both = exchange(&url, asking("/a", "").repeat(2).as_bytes()).await;
+        assert_eq!(statuses(&both), [404, 404]);
+    }
+    fs::write(&path, "x".repeat(100_000)).unwrap();
+    for number in 0..100 {
+        exchange(&url, asking(&format!("/a?{number}"), "").as_bytes()).await;
+    }
+    let count = descriptors(directory.path());
+    assert!((1..=65).contains(&count), "{count} descriptors");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    // The directory is open.
+    assert_eq!(descriptors(directory.path()), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_upload_is_seen_at_once() {
     let directory = TempDir::new().unwrap();

@@ -1,20 +1,29 @@
 //! What one server takes for the head of a request, no other refuses: WebSocket is as strict as
-//! HTTP, though neither may import the other.
+//! HTTP, and as lenient, though neither may import the other.
 
-use portolan::http::Limits;
+use std::future::pending;
+
 use portolan::http::wire::{Fields, Framing, Head, Scan};
-use portolan::ws::Config;
+use portolan::http::{Files, Limits};
+use portolan::net::{Context, Dialer, Listener};
 use portolan::ws::wire::handshake::{answer, check};
 use portolan::ws::wire::head::{parse_request, parse_response};
+use portolan::ws::{Config, Info, WebSocket};
+use portolan::{Error, Timeouts, Url, http, ws};
 use proptest::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const REQUEST: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// Whether the server of HTTP takes this for a request without a body.
-fn is_http(bytes: &[u8]) -> bool {
+fn is_http(mut bytes: &[u8]) -> bool {
     let limits = Limits::default();
+    // Which the server does first.
+    while let Some(rest) = bytes.strip_prefix(b"\r\n") {
+        bytes = rest;
+    }
     let Ok(Some(end)) = Scan::default().end(bytes, &limits) else { return false };
     let mut fields = Fields::new();
     let head = Head::parse(&bytes[..end], &mut fields, &limits);
@@ -35,7 +44,9 @@ fn what_http_refuses_is_not_upgraded() {
         ("==\r\n\r\n", "==\r\n\n"),
         ("==\r\n\r\n", "==\n\n"),
         ("GET", " GET"),
-        ("GET", "\r\nGET"),
+        ("GET", "\nGET"),
+        ("GET", "\r\r\nGET"),
+        ("GET", "\r\n GET"),
         ("/chat", "chat"),
         ("/chat", "*"),
         ("/chat", "/chat#there"),
@@ -61,6 +72,44 @@ fn what_http_refuses_is_not_upgraded() {
         let changed = REQUEST.replacen(from, to, 1);
         assert!(!is_http(changed.as_bytes()), "{to:?}");
         assert!(!is_upgraded(changed.as_bytes()), "{to:?}");
+    }
+}
+
+/// The status that the server at `url` answers this request with.
+async fn status(url: &Url, request: &str) -> String {
+    let cx = Context::new(Timeouts::default());
+    let mut stream = Dialer::new().dial(&url.endpoint(), &cx).await.unwrap().stream;
+    // However it is cut.
+    for byte in request.bytes() {
+        stream.write_all(&[byte]).await.unwrap();
+    }
+    let mut line = [0; 12];
+    stream.read_exact(&mut line).await.unwrap();
+    String::from_utf8_lossy(&line[9..]).into_owned()
+}
+
+#[tokio::test]
+async fn what_http_takes_is_upgraded() {
+    let loopback = "tcp://127.0.0.1:0".parse().unwrap();
+    let listener = Listener::bind(&loopback).await.unwrap();
+    let files = listener.local_url();
+    let server = http::Server::files(Files::new(env!("CARGO_MANIFEST_DIR")).unwrap());
+    tokio::spawn(server.serve(listener, pending()));
+    let listener = Listener::bind(&loopback).await.unwrap();
+    let sockets = listener.local_url();
+    let handler = async |_: WebSocket, _: Info, _: Context| Ok::<(), Error>(());
+    tokio::spawn(ws::Server::new(handler).serve(listener, pending()));
+    for (from, to) in [
+        ("GET", "GET"),
+        ("GET", "\r\nGET"),
+        ("GET", "\r\n\r\nGET"),
+        ("HTTP/1.1", "HTTP/1.2"),
+        ("HTTP/1.1", "HTTP/1.9"),
+    ] {
+        let changed = REQUEST.replacen(from, to, 1);
+        let file = changed.replace("/chat", "/Cargo.toml");
+        assert_eq!(status(&files, &file).await, "200", "{to:?}");
+        assert_eq!(status(&sockets, &changed).await, "101", "{to:?}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use portolan_core::{Error, Kind};
 use portolan_net::{Carried, Context, Join, Pace, Until, join, now};
-use portolan_ws::{Close, CloseCode, Message, Text};
+use portolan_ws::{Close, CloseCode, Message, Text, WsError};
 use tokio::sync::Notify;
 
 use crate::framing::{Cutter, Unfit};
@@ -50,15 +50,15 @@ impl Carry {
     /// both have said all. Messages are carried until their peer has closed, where it can, and
     /// datagrams until nothing has passed for the context's idle limit (60 s where it has none).
     /// When a stream has said all to an end of messages, an answer is awaited for 2 s (or that
-    /// limit), or 10 s while a WebSocket has sent fewer messages than it got, unless [`Until`] says that nobody would hear it; then a WebSocket is closed.
+    /// limit), or 10 s while a WebSocket has sent fewer messages than it got, unless [`Until`] says
+    /// that nobody would hear it; then a WebSocket is closed.
     ///
     /// # Errors
-    /// [`Kind::Lost`] where an end breaks, or closes a WebSocket with
-    /// another code than 1000 or 1001; [`Kind::Timeout`] where two
-    /// streams, or a WebSocket's peer, are idle for too long;
-    /// [`Kind::Connect`] where a datagram's port is closed;
-    /// [`Kind::Usage`] for bytes that are not messages: what comes until the peer has closed is
-    /// still carried.
+    /// [`Kind::Lost`] where an end breaks, or closes a WebSocket with another code than 1000 or
+    /// 1001; [`Kind::Timeout`] where two streams, or a WebSocket's peer, are idle for too long, or
+    /// the latter answers no ping or no close frame; [`Kind::Connect`] where a datagram's port is
+    /// closed; [`Kind::Usage`] for bytes that are not messages: what comes until the peer has closed
+    /// is still carried.
     pub async fn join(&self, near: End, far: End, cx: &Context) -> Result<Outcome, Error> {
         match (near, far) {
             (End::Stream(near), End::Stream(far)) => {
@@ -98,7 +98,7 @@ impl Carry {
         let left = leave(&mut there, &mut back, ended.is_err(), &quiet).await;
         ended.and(left).or_else(|error| match error.kind() {
             // That no answer comes shows to either of the two that wait for it.
-            Kind::Timeout if quiet.is_shortened() => {
+            Kind::Timeout if quiet.is_shortened() && !is_lost(&error) => {
                 has_waited = true;
                 Ok(())
             }
@@ -107,6 +107,12 @@ impl Carry {
         let carried = Carried { there: there.count, back: back.count };
         Ok(Outcome { carried, unanswered: if has_waited { quiet.unanswered() } else { 0 } })
     }
+}
+
+/// Whether the peer of a WebSocket does not even answer what nobody may leave unanswered.
+fn is_lost(error: &Error) -> bool {
+    let cause = error.find::<WsError>();
+    matches!(cause, Some(WsError::PingUnanswered(_) | WsError::CloseUnanswered(_)))
 }
 
 /// Closes both ends: WebSockets first, whose peers may say something until they close, too.
@@ -187,11 +193,13 @@ impl Way {
 
     /// Sends what was cut out of a stream.
     async fn send_pieces(&mut self, pieces: Vec<Vec<u8>>, quiet: &Quiet) -> Result<(), Error> {
-        for piece in pieces {
+        // Other pieces than lines have no number.
+        let before = self.cutter.lines().saturating_sub(pieces.len());
+        for (index, piece) in pieces.into_iter().enumerate() {
             self.count += piece.len() as u64;
             let message = if self.framing == Framing::Lines && self.to.is_websocket() {
                 let text = Text::new(piece.into()).map(Message::Text);
-                text.map_err(|_| self.misfit(Unfit::Utf8))?
+                text.map_err(|_| self.misfit(Unfit::Utf8(before + index + 1)))?
             } else {
                 Message::from(piece)
             };
@@ -225,9 +233,11 @@ impl Way {
             _ => Close::new(CloseCode::NORMAL, ""),
         };
         other.from.leave();
-        if self.to.close(&close).await.is_err() {
+        match self.to.close(&close).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == Kind::Timeout => return Err(error),
             // It has gone, and is told nothing.
-            return Ok(());
+            Err(_) => return Ok(()),
         }
         let is_heard = self.is_unfit || !has_failed;
         if self.ends || !is_heard || self.from.closed().is_some() {
@@ -404,6 +414,26 @@ mod tests {
         assert_eq!(ask(Some(Duration::ZERO)).await, (ahoy(), 0, 2 * second));
         assert_eq!(ask(Some(9 * second)).await, (ahoy(), 0, 11 * second));
         assert_eq!(ask(None).await, (String::new(), 1, 10 * second));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_does_not_even_close_is_lost() {
+        let idle = Some(Duration::from_secs(2));
+        for (until, idle) in [(Until::Far, None), (Until::Near, None), (Until::Far, idle)] {
+            let cx = Context::new(Timeouts { idle, ..Timeouts::default() });
+            let (client, _frozen) = tokio::io::duplex(1024);
+            let (config, agreed) = (portolan_ws::Config::default(), Agreed::default());
+            let stream = Stream::boxed(client);
+            let far = WebSocket::new(Role::Client, stream, &[], &config, &agreed, &cx);
+            let far = End::websocket(far, Endpoint::from(SocketAddr::from(([127, 0, 0, 1], 9))));
+            let near = Stream::boxed(tokio::io::join(&b"ahoy\n"[..], tokio::io::sink()));
+            let join = Join { until, ..Join::default() };
+            let carry = Carry { join, framing: Framing::Lines };
+            let error = carry.join(End::Stream(near), far, &cx).await.unwrap_err();
+            let words = "the peer did not answer the close frame within 5 s";
+            assert_eq!(error.kind(), Kind::Timeout);
+            assert!(format!("{error:#}").ends_with(words), "{error:#}");
+        }
     }
 
     #[tokio::test]

@@ -25,20 +25,20 @@ pub enum Framing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unfit {
     /// A line is longer than a message can be.
-    #[error("a line of more than {0} bytes does not fit a message")]
-    Line(usize),
+    #[error("line {line} has more than {max} bytes, which does not fit a message")]
+    Line { line: usize, max: usize },
     /// A length is larger than a message can be.
     #[error("a message of {length} bytes is larger than {max} bytes")]
     Length { length: usize, max: usize },
     /// The bytes end before a message does.
     #[error("the input ends within a message")]
     Half,
-    /// A line is not Base64.
-    #[error("a line is not Base64")]
-    Base64,
-    /// A line is not UTF-8, as a text must be.
-    #[error("a line is not UTF-8")]
-    Utf8,
+    /// The line of this number is not Base64.
+    #[error("line {0} is not Base64")]
+    Base64(usize),
+    /// The line of this number is not UTF-8, as a text must be.
+    #[error("line {0} is not UTF-8")]
+    Utf8(usize),
 }
 
 /// Cuts a stream of bytes into messages of at most `max` bytes.
@@ -47,11 +47,18 @@ pub(crate) struct Cutter {
     framing: Framing,
     max: usize,
     rest: Vec<u8>,
+    /// How many lines were cut off.
+    lines: usize,
 }
 
 impl Cutter {
     pub(crate) const fn new(framing: Framing, max: usize) -> Self {
-        Self { framing, max, rest: Vec::new() }
+        Self { framing, max, rest: Vec::new(), lines: 0 }
+    }
+
+    /// How many lines were cut off so far.
+    pub(crate) const fn lines(&self) -> usize {
+        self.lines
     }
 
     /// Takes in bytes, and puts the messages that they complete behind the others: where some do
@@ -66,7 +73,7 @@ impl Cutter {
                 messages.extend(whole.as_slice().chunks(size).map(Vec::from));
             }
             Framing::Lines => {
-                return self.lines(bytes, self.max, |line| {
+                return self.cut_lines(bytes, self.max, |_, line| {
                     messages.push(line);
                     Ok(())
                 });
@@ -74,8 +81,8 @@ impl Cutter {
             // Four characters are three bytes; a carriage return may stand at the end.
             Framing::Base64 => {
                 let max = self.max.div_ceil(3) * 4 + 1;
-                return self.lines(bytes, max, |line| {
-                    messages.push(from_base64(&line)?);
+                return self.cut_lines(bytes, max, |number, line| {
+                    messages.push(from_base64(&line, number)?);
                     Ok(())
                 });
             }
@@ -84,19 +91,21 @@ impl Cutter {
         Ok(())
     }
 
-    fn lines(
+    /// Hands each line that is complete, and its number, to `take`.
+    fn cut_lines(
         &mut self,
         bytes: &[u8],
         max: usize,
-        mut take: impl FnMut(Vec<u8>) -> Result<(), Unfit>,
+        mut take: impl FnMut(usize, Vec<u8>) -> Result<(), Unfit>,
     ) -> Result<(), Unfit> {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.rest.extend_from_slice(piece.strip_suffix(b"\n").unwrap_or(piece));
             if self.rest.len() > max {
-                return Err(Unfit::Line(self.max));
+                return Err(Unfit::Line { line: self.lines + 1, max: self.max });
             }
             if piece.ends_with(b"\n") {
-                take(std::mem::take(&mut self.rest))?;
+                self.lines += 1;
+                take(self.lines, std::mem::take(&mut self.rest))?;
             }
         }
         Ok(())
@@ -121,16 +130,17 @@ impl Cutter {
     /// What is left when no more bytes come, if anything.
     pub(crate) fn finish(&mut self) -> Result<Option<Vec<u8>>, Unfit> {
         let rest = Some(std::mem::take(&mut self.rest)).filter(|rest| !rest.is_empty());
+        self.lines += usize::from(rest.is_some());
         match (self.framing, rest) {
             (Framing::Length, Some(_)) => Err(Unfit::Half),
-            (Framing::Base64, Some(rest)) => from_base64(&rest).map(Some),
+            (Framing::Base64, Some(rest)) => from_base64(&rest, self.lines).map(Some),
             (_, rest) => Ok(rest),
         }
     }
 }
 
-fn from_base64(line: &[u8]) -> Result<Vec<u8>, Unfit> {
-    BASE64_STANDARD.decode(line.trim_ascii()).map_err(|_| Unfit::Base64)
+fn from_base64(line: &[u8], number: usize) -> Result<Vec<u8>, Unfit> {
+    BASE64_STANDARD.decode(line.trim_ascii()).map_err(|_| Unfit::Base64(number))
 }
 
 impl Framing {
@@ -174,7 +184,10 @@ mod tests {
         let mut cutter = Cutter::new(Framing::Lines, 8);
         let mut lines = Vec::new();
         assert_eq!(cutter.cut(b"12345678\n", &mut lines), Ok(()));
-        assert_eq!(cutter.cut(b"fine\n123456789\n", &mut lines), Err(Unfit::Line(8)));
+        assert_eq!(
+            cutter.cut(b"fine\n123456789\n", &mut lines),
+            Err(Unfit::Line { line: 3, max: 8 })
+        );
         assert_eq!(lines, [&b"12345678"[..], b"fine"]);
     }
 
@@ -198,8 +211,8 @@ mod tests {
         let length = Unfit::Length { length: 9, max: 8 };
         assert_eq!(refused(Framing::Length, b"\0\0\0\x09"), length);
         assert_eq!(refused(Framing::Length, b"\0\0\0\x08abc"), Unfit::Half);
-        assert_eq!(refused(Framing::Base64, b"YW*=\n"), Unfit::Base64);
-        assert_eq!(refused(Framing::Base64, &[b'A'; 14]), Unfit::Line(8));
+        assert_eq!(refused(Framing::Base64, b"YWE=\nYW*=\n"), Unfit::Base64(2));
+        assert_eq!(refused(Framing::Base64, &[b'A'; 14]), Unfit::Line { line: 1, max: 8 });
     }
 
     #[test]

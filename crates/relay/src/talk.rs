@@ -130,10 +130,10 @@ impl Handler<Session> for Talk {
 /// The error of input that does not fit messages.
 pub(crate) fn unfit(cause: Unfit) -> Error {
     let hint = match cause {
-        Unfit::Line(_) => "send messages of a fixed size, or shorter lines",
+        Unfit::Line { .. } => "send messages of a fixed size, or shorter lines",
         Unfit::Length { .. } | Unfit::Half => "each message needs its length before it: 4 bytes",
-        Unfit::Base64 => "each message needs a line of its own, in Base64",
-        Unfit::Utf8 => "what is not text can be sent with --binary, --base64 or --length-prefix",
+        Unfit::Base64(_) => "each message needs a line of its own, in Base64",
+        Unfit::Utf8(_) => "what is not text can be sent with --binary, --base64 or --length-prefix",
     };
     Error::new(Kind::Usage, "could not send the input as messages")
         .with_hint(hint)

@@ -9,12 +9,13 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::header::{self, HeaderValue};
 use http::{Request, Response, StatusCode};
-use portolan_core::{Error, Kind, Phase, Scheme, Url, redact};
+use portolan_core::{Direction, Error, Kind, Phase, Scheme, Url, redact};
 use portolan_net::{Connection, Context, Dialer, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub use self::reconnecting::Reconnecting;
 use crate::error::{Refused, WsError};
+use crate::lines::{tell_request, tell_response};
 use crate::wire::Role;
 use crate::wire::handshake::{self, Agreed};
 use crate::wire::head::{self, HeadError, Scan};
@@ -154,10 +155,14 @@ async fn open(
     let head = head::write_request(request);
     stream.write_all(&head).await.map_err(Cause::Io)?;
     stream.flush().await.map_err(Cause::Io)?;
-    let (response, rest) = read_head(stream).await?;
+    tell_request(Direction::Sent, request, cx);
+    let (response, rest) = read_head(stream, cx).await?;
     cx.fact(UPGRADE, "status", u64::from(response.status().as_u16()));
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        let body = read_body(stream, &response, rest, cx).await;
+        let body = match is_page(&response) {
+            true => String::new(),
+            false => read_body(stream, &response, rest, cx).await,
+        };
         let location = response.headers().get(header::LOCATION);
         let location = location.and_then(|value| value.to_str().ok()).map(redact);
         return Err(Refused { status: response.status(), location, body }.into());
@@ -173,7 +178,7 @@ async fn open(
 }
 
 /// Reads the head of the final response; gives what came behind it, too.
-async fn read_head(stream: &mut Stream) -> Result<(Response<()>, Vec<u8>), Cause> {
+async fn read_head(stream: &mut Stream, cx: &Context) -> Result<(Response<()>, Vec<u8>), Cause> {
     let mut bytes = Vec::with_capacity(1024);
     let mut scan = Scan::new(Role::Client);
     loop {
@@ -184,6 +189,7 @@ async fn read_head(stream: &mut Stream) -> Result<(Response<()>, Vec<u8>), Cause
             continue;
         }
         let Some((response, length)) = head::parse_response(&bytes)? else { continue };
+        tell_response(Direction::Received, &response, cx);
         let status = response.status();
         let rest = bytes.split_off(length);
         // Interim responses (RFC 9110 section 15.2) say nothing about the upgrade.
@@ -192,6 +198,13 @@ async fn read_head(stream: &mut Stream) -> Result<(Response<()>, Vec<u8>), Cause
         }
         (bytes, scan) = (rest, Scan::new(Role::Client));
     }
+}
+
+/// Whether the body is a page of HTML, of which the markup says nothing to people.
+fn is_page(response: &Response<()>) -> bool {
+    let media_type = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let essence = media_type.and_then(|media_type| media_type.split(|byte| *byte == b';').next());
+    essence.is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(b"text/html"))
 }
 
 /// The beginning of a body, as far as it comes at once and is text.

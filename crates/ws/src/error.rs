@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
+use portolan_core::units::show_duration;
 use portolan_core::{Error, Kind};
 
 use crate::wire::handshake::{Mismatch, Refusal};
@@ -37,6 +39,12 @@ pub enum WsError {
     /// The connection ended without a close frame (code 1006).
     #[error("the connection ended without a close frame")]
     Abnormal,
+    /// The peer is taken for dead.
+    #[error("the peer answered no ping within {}", show_duration(*.0))]
+    PingUnanswered(Duration),
+    /// The peer did not take part in the closing handshake.
+    #[error("the peer did not answer the close frame within {}", show_duration(*.0))]
+    CloseUnanswered(Duration),
     /// More came before a pong than is held back.
     #[error("too many messages came before the pong")]
     NoPong,
@@ -52,7 +60,7 @@ pub struct Refused {
     pub status: http::StatusCode,
     /// Where the server sends us instead.
     pub location: Option<String>,
-    /// How the body begins, as far as it is text.
+    /// How the body begins, as far as it is text; nothing of a page of HTML.
     pub body: String,
 }
 
@@ -122,4 +130,14 @@ pub(crate) fn lost(cause: Option<&io::Error>) -> Error {
 /// The error of a message that cannot be sent any more.
 pub(crate) fn closed(close: Option<&Close>) -> Error {
     Error::new(Kind::Lost, "could not send a message").with_source(WsError::Closed(close.cloned()))
+}
+
+/// The same error, for the other half of a connection.
+pub(crate) fn again(error: &Error) -> Error {
+    let again = Error::new(error.kind(), error.to_string());
+    match (error.find::<WsError>(), error.find::<io::Error>()) {
+        (Some(cause), _) => again.with_source(cause.clone()),
+        (None, Some(cause)) => again.with_source(io::Error::new(cause.kind(), cause.to_string())),
+        (None, None) => again,
+    }
 }

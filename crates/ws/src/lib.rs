@@ -12,6 +12,7 @@ mod client;
 mod config;
 mod error;
 mod info;
+mod lines;
 mod message;
 mod room;
 mod server;

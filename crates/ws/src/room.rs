@@ -20,8 +20,8 @@ pub enum Policy {
     Close,
 }
 
-/// A room for broadcasting. A message is encoded once for all members, and compressed once for each
-/// size of window that they use; a slow member holds nobody up.
+/// A room for broadcasting. A message is kept once for all members, and compressed once for each size
+/// of window that they use; a slow member holds nobody up.
 ///
 /// Cheap to clone; a clone is the same room.
 ///

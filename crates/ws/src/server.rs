@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use http::{Request, Response, StatusCode};
-use portolan_core::{Error, Kind};
+use portolan_core::{Direction, Error, Kind};
 use portolan_net::fault::{Faults, Reply};
 use portolan_net::{Connection, Context, Handler, Listener, Stream, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::client::UPGRADE;
+use crate::lines::{tell_request, tell_response};
 use crate::wire::Role;
 use crate::wire::handshake::{self, Agreed, Refusal};
 use crate::wire::head::{self, HeadError, Scan};
@@ -105,16 +106,20 @@ pub async fn accept(
     let opened = limited.within(UPGRADE, async {
         let (request, rest) = read_request(&mut stream).await?;
         let answer = match request {
-            Ok(request) => answer(request, config, &faults).await,
+            Ok(request) => {
+                tell_request(Direction::Received, &request, &limited);
+                answer(request, config, &faults).await
+            }
             Err(error) => Err(error.into()),
         };
         let (request, response, agreed) = match answer {
             Ok(answer) => answer,
-            Err(refusal) => return Err(refuse(&mut stream, refusal).await),
+            Err(refusal) => return Err(refuse(&mut stream, refusal, &limited).await),
         };
         let head = head::write_response(&response);
         stream.write_all(&head).await.map_err(lost)?;
         stream.flush().await.map_err(lost)?;
+        tell_response(Direction::Sent, &response, &limited);
         Ok((request, rest, agreed))
     });
     let (request, rest, agreed) = opened.await?;
@@ -161,8 +166,9 @@ async fn answer(
 }
 
 /// Tells the client why not; gives the error that says so.
-async fn refuse(stream: &mut Stream, refusal: Refusal) -> Error {
+async fn refuse(stream: &mut Stream, refusal: Refusal, cx: &Context) -> Error {
     let response = refusal.response();
+    tell_response(Direction::Sent, &response, cx);
     let mut bytes = head::write_response(&response);
     bytes.extend_from_slice(response.body().as_bytes());
     let farewell = async {

@@ -52,6 +52,9 @@ async fn what_a_server_says_when_it_refuses_is_shown() {
         assert!(text.contains(words), "{text}");
         assert_eq!((error.kind(), error.phase()), (kind, Some(UPGRADE)), "{text}");
     }
+    let page = "HTTP/1.1 502 X\r\nContent-Type: Text/HTML; charset=utf-8\r\n\r\n<html><body>";
+    let error = format!("{:#}", refused(page).await);
+    assert!(error.ends_with("the server answered 502 Bad Gateway"), "{error}");
     let error = refused("HTTP/1.1 302 X\r\nLocation: https://u:p@a/\r\n\r\n").await;
     assert_eq!(error.hint(), Some("the server sends you to https://***@a/"));
     assert_eq!(error.kind(), Kind::Protocol);

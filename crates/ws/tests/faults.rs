@@ -253,6 +253,29 @@ async fn an_echo_that_nobody_reads_is_given_up() {
     is_served(&url).await;
 }
 
+/// Whichever half sees the end first, the other one hears of it, too.
+#[tokio::test(start_paused = true)]
+async fn both_halves_hear_why_it_ended() {
+    let open = |stream: Stream| {
+        let (config, agreed) = (Config::default(), Agreed::default());
+        WebSocket::new(Role::Client, stream, &[], &config, &agreed, &cx()).split()
+    };
+    let (unread, _unread) = tokio::io::duplex(1024);
+    let (mut sender, mut receiver) = open(Stream::boxed(unread));
+    let sending = sender.send(vec![7; 60_000]).await.unwrap_err();
+    assert_eq!(format!("{sending:#}"), "the peer read nothing for 30 s");
+    assert_eq!(receiver.receive().await.unwrap_err(), sending);
+    assert_eq!(receiver.receive().await.unwrap(), None);
+    assert_eq!(sender.send("more").await.unwrap_err(), sending);
+
+    let (unread, _unread) = tokio::io::duplex(1024);
+    let ended = tokio::io::join(tokio::io::empty(), unread);
+    let (mut sender, mut receiver) = open(Stream::boxed(ended));
+    let (sent, received) = tokio::join!(sender.send(vec![7; 10_000]), receiver.receive());
+    let lost = received.unwrap_err();
+    assert_eq!((lost.kind(), sent.unwrap_err()), (Kind::Lost, lost));
+}
+
 /// Half a minute without a byte read, not half a minute for the whole.
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_reads_a_little_is_waited_for() {
@@ -342,7 +365,10 @@ async fn who_does_not_answer_a_ping_or_a_close_is_left() {
     let (url, mut ends) = echo_server(config.clone()).await;
     let mut silent = raw_client(&url, "").await;
     let error = ends.recv().await.unwrap().unwrap_err();
-    assert_eq!(format!("{error:#}"), "the peer answered no ping within 100 ms");
+    assert_eq!(
+        format!("{error:#}"),
+        "lost the connection: the peer answered no ping within 100 ms"
+    );
     let bytes = read_all(&mut silent).await;
     assert!(bytes.starts_with(&[0x89, 8]) && bytes[10..].starts_with(&[0x88]), "{bytes:?}");
 
@@ -359,9 +385,12 @@ async fn who_does_not_answer_a_ping_or_a_close_is_left() {
 #[tokio::test(start_paused = true)]
 async fn by_default_nobody_is_waited_for_for_ever() {
     let (url, mut ends) = echo_server(Config::default()).await;
+    let opened = now();
     let silent = raw_client(&url, "").await;
     let error = ends.recv().await.unwrap().unwrap_err();
-    assert_eq!(format!("{error:#}"), "the peer answered no ping within 20 s");
+    // Who is lost is not waited for once more.
+    assert_eq!(now().duration_since(opened).as_secs(), 40);
+    assert_eq!(format!("{error:#}"), "lost the connection: the peer answered no ping within 20 s");
     drop(silent);
 
     // It answers the pings, and begins a message that it never ends.
@@ -376,7 +405,7 @@ async fn by_default_nobody_is_waited_for_for_ever() {
     };
     let (last, end) = tokio::join!(answer, ends.recv());
     let error = format!("{:#}", end.unwrap().unwrap_err());
-    assert_eq!(error, "the peer did not finish its message within 2 min");
+    assert!(error.starts_with("the peer did not finish its message within 2 min"), "{error}");
     assert_eq!((last[0], &last[2..4]), (0x88, &1008u16.to_be_bytes()[..]));
 }
 
@@ -391,7 +420,7 @@ async fn who_speaks_or_reads_is_alive() {
         assert!(ends.is_empty());
     }
     let error = ends.recv().await.unwrap().unwrap_err();
-    assert_eq!(format!("{error:#}"), "the peer answered no ping within 20 s");
+    assert_eq!(format!("{error:#}"), "lost the connection: the peer answered no ping within 20 s");
 }
 
 /// A client that echoes against a server whose stream has this fault; how it ends.

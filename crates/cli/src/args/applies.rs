@@ -119,15 +119,16 @@ impl Given {
         if schemes.is_empty() {
             return self.check_for_lab();
         }
-        self.check_table(&FLAGS, schemes)
+        self.check_table(&FLAGS, schemes, &Scheme::ALL)
     }
 
-    /// Refuses a flag about listening that does not fit the scheme of what is listened on.
+    /// Refuses a flag about listening that does not fit the scheme of what is listened on, one of
+    /// those that the verb `serves`.
     ///
     /// # Errors
     /// [`Kind::Usage`].
-    pub fn check_serving(&self, scheme: Scheme) -> Result<(), Error> {
-        self.check_table(&SERVING, &BTreeSet::from([scheme]))
+    pub fn check_serving(&self, scheme: Scheme, serves: &[Scheme]) -> Result<(), Error> {
+        self.check_table(&SERVING, &BTreeSet::from([scheme]), serves)
     }
 
     /// Refuses a flag about WebSockets where none of `schemes` is theirs.
@@ -135,17 +136,19 @@ impl Given {
     /// # Errors
     /// [`Kind::Usage`].
     pub fn check_websocket(&self, schemes: &BTreeSet<Scheme>) -> Result<(), Error> {
-        self.check_table(&websocket::FLAGS.map(|flag| (flag, Needs::WebSocket)), schemes)
+        let flags = websocket::FLAGS.map(|flag| (flag, Needs::WebSocket));
+        self.check_table(&flags, schemes, &Scheme::ALL)
     }
 
     fn check_table(
         &self,
         table: &[(&str, Needs)],
         schemes: &BTreeSet<Scheme>,
+        all: &[Scheme],
     ) -> Result<(), Error> {
         let is_misfit = |needs: Needs| !schemes.iter().any(|scheme| needs.fits(*scheme));
         let misfit = table.iter().find(|(flag, needs)| self.contains(flag) && is_misfit(*needs));
-        misfit.map_or(Ok(()), |(flag, needs)| Err(refusal(flag, *needs, schemes)))
+        misfit.map_or(Ok(()), |(flag, needs)| Err(refusal(flag, *needs, schemes, all)))
     }
 
     fn check_for_lab(&self) -> Result<(), Error> {
@@ -167,9 +170,9 @@ pub(crate) const fn speaks_tls(scheme: Scheme) -> bool {
     Needs::Tls.fits(scheme)
 }
 
-fn refusal(flag: &str, needs: Needs, schemes: &BTreeSet<Scheme>) -> Error {
-    let fitting = Scheme::ALL.into_iter().filter(|scheme| needs.fits(*scheme));
-    let fitting: Vec<_> = fitting.map(Scheme::name).collect();
+fn refusal(flag: &str, needs: Needs, schemes: &BTreeSet<Scheme>, all: &[Scheme]) -> Error {
+    let fitting = all.iter().filter(|scheme| needs.fits(**scheme));
+    let fitting: Vec<_> = fitting.map(|scheme| scheme.name()).collect();
     misfit(flag, schemes, &fitting)
 }
 

@@ -18,7 +18,11 @@ use super::websocket::WebSocketServerArgs;
   portolan relay ws:8080 tcp://vnc:5900                # WebSocket taken off
   portolan relay tcp:5900 wss://example.org/websockify  # WebSocket and TLS added
   portolan relay udp:5300 udp://192.0.2.53:53
-  portolan relay tcp:8080 tcp://app:80 --proxy-protocol send")]
+  portolan relay tcp:8080 tcp://app:80 --proxy-protocol send
+
+Between a WebSocket and a stream bytes pass as they are, as with websockify: messages are written one
+after the other, without line ends between them, and what is read at once is a binary message.
+Between two WebSockets, or one and udp:, a message stays a message.")]
 pub struct RelayArgs {
     /// Listen here: tcp:, tls:, unix:, udp:, ws: or wss:, on 127.0.0.1 without a host; port 0 is any
     #[arg(value_name = "FROM", value_parser = listen_url)]

@@ -16,7 +16,7 @@ pub struct ServingArgs {
     /// Hold at most this many connections at once, and send the next away [default: no limit]
     #[arg(long, value_name = "N", value_parser = |n: &str| number::<usize>(n, 1..=1_000_000))]
     pub max_conns: Option<usize>,
-    /// Serve one connection, and end as it does; who fails at TLS or the PROXY header is not the one
+    /// Serve one connection, and end as it does; who fails at TLS, or before it, is not the one
     #[arg(long)]
     pub once: bool,
     /// Serve only this address or network, such as 10.0.0.0/8; can be repeated
@@ -41,6 +41,13 @@ impl ServingArgs {
     #[must_use]
     pub fn access(&self) -> Access {
         Access { allow: self.allow.clone(), deny: self.deny.clone() }
+    }
+}
+
+impl ServingArgs {
+    /// Whether an address without a scheme is to be one on TLS.
+    pub fn asks_for_tls(&self, cert: &CertArgs) -> bool {
+        self.tls.is_some() || self.client_ca.is_some() || cert.cert.is_some()
     }
 }
 

@@ -66,7 +66,20 @@ pub(crate) fn target(text: &str) -> Result<Url, UrlError> {
 
 /// Reads where to listen, as a target is read.
 pub(crate) fn listen_url(text: &str) -> Result<Url, String> {
-    without_login(target(text).map_err(|error| error.to_string())?)
+    let url = without_login(target(text).map_err(|error| error.to_string())?)?;
+    match url.scheme() {
+        Scheme::Ws | Scheme::Wss => without_path(url),
+        _ => Ok(url),
+    }
+}
+
+/// Refuses a path in the URL of a place to listen: all paths are served.
+pub(crate) fn without_path(url: Url) -> Result<Url, String> {
+    if url.path_and_query() == "/" {
+        Ok(url)
+    } else {
+        Err("where to listen has no path".to_owned())
+    }
 }
 
 /// Refuses a login in the URL of a place to listen: it would keep nobody out.

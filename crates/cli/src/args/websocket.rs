@@ -18,7 +18,7 @@ pub struct WebSocketArgs {
     /// Speak this subprotocol, or one of several, the best first
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = token)]
     pub subprotocol: Vec<String>,
-    /// Say this in the opening handshake, too, such as Origin:https://a.example; can be repeated
+    /// Say this in our part of the opening handshake, too, such as X-Trace:1; can be repeated
     #[arg(short = 'H', long, value_name = "NAME:VALUE")]
     pub header: Vec<Field>,
     /// Compress messages where the peer can do so (permessage-deflate)

@@ -96,9 +96,9 @@ fn is_websocket(args: &ConnectArgs) -> bool {
     matches!(args.url.scheme(), Scheme::Ws | Scheme::Wss)
 }
 
-/// Whether the log of a WebSocket's frames takes the place of the data.
+/// Whether a log of what passes on a WebSocket takes the place of the data.
 fn shows_frames(args: &ConnectArgs, console: &Console) -> bool {
-    console.is_json() && is_websocket(args)
+    is_websocket(args) && Frames::are_shown(&args.stdio, console)
 }
 
 /// Whether messages are typed as lines of text on a terminal that can show them edited.

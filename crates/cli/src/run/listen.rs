@@ -37,7 +37,7 @@ pub async fn run(args: &ListenArgs, given: &Given, console: &Console) -> Result<
     End::check(scheme)?;
     given.check(&BTreeSet::from([scheme]))?;
     given.check_websocket(&BTreeSet::from([scheme]))?;
-    given.check_serving(scheme)?;
+    given.check_serving(scheme, &End::SCHEMES)?;
     check(args, given)?;
     let service = Service::new(args, console)?;
     captured(&args.pcap, console, async |capture, console| {
@@ -96,8 +96,7 @@ async fn serve(
 async fn listener(entrance: &Entrance<'_>, service: &Service) -> Result<Listener, Error> {
     let mut listener = entrance.listen().await?;
     if let Service::Stdio(desk) = service
-        && entrance.console.is_json()
-        && matches!(entrance.url.scheme(), Scheme::Ws | Scheme::Wss)
+        && desk.shows_frames
     {
         listener = listener.with_observer(Frames::new(entrance.console, &desk.stdio));
     }
@@ -234,12 +233,14 @@ impl Service {
             return Ok(Self::Broadcast { crowd: Broadcast::new(), room: Answerer::broadcast() });
         }
         let mut stdio = Stdio::new(&args.stdio, console);
-        if is_websocket(args) && console.is_json() {
+        let shows_frames = is_websocket(args) && Frames::are_shown(&args.stdio, console);
+        if shows_frames {
             stdio = stdio.without_output();
         }
         Ok(Self::Stdio(Arc::new(Desk {
             talk: Talk::new(Stream::boxed(stdio.clone()), args.stdio.framing()),
             stdio,
+            shows_frames,
             until: if args.stdio.send_only { Until::Near } else { Until::Far },
             framing: args.stdio.framing(),
         })))
@@ -322,6 +323,8 @@ impl Handler<Session> for Service {
 /// Stdin and stdout, and who speaks with them: over streams one peer at a time, by datagrams all.
 struct Desk {
     stdio: Stdio,
+    /// Whether a log of what passes on WebSockets takes the place of the data.
+    shows_frames: bool,
     talk: Talk,
     until: Until,
     framing: Framing,

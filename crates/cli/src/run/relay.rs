@@ -29,7 +29,7 @@ pub async fn run(args: &RelayArgs, given: &Given, console: &Console) -> Result<E
     args.dial.validate()?;
     End::check(args.from.scheme())?;
     End::check(args.to.scheme())?;
-    given.check_serving(args.from.scheme())?;
+    given.check_serving(args.from.scheme(), &End::SCHEMES)?;
     check(args, given)?;
     given.check(&BTreeSet::from([args.to.scheme()]))?;
     given.check_websocket(&BTreeSet::from([args.from.scheme(), args.to.scheme()]))?;

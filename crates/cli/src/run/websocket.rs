@@ -1,18 +1,21 @@
-//! WebSockets: what a server does with each, and the log of their frames.
+//! WebSockets: what a server does with each, and the log of their frames and messages.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use portolan::net::Observer;
 use portolan::ws::{Config, Policy, Room, WebSocket};
-use portolan::{Endpoint, Error, Event};
+use portolan::{Direction, Endpoint, Error, Event, Frame};
 
 use super::stdio::Stdio;
+use crate::args::stdio::StdioArgs;
 use crate::console::Console;
+use crate::show::dump;
 use crate::show::frame::FrameReport;
 
-/// How many messages wait for a member of a room that is slow, and how large each may be: so many
-/// bytes, 256 MiB, are kept for all of them together.
+/// How many messages wait for a member of a room that is slow, and how large each may be: messages of
+/// 256 MiB at most are kept for all of them together, and compressed ones besides, each smaller than
+/// its message, for each size of window that members have agreed on.
 const WAITING: usize = 256;
 const SAID_MAX: usize = 1 << 20;
 
@@ -60,7 +63,8 @@ impl Answerer {
     }
 }
 
-/// Tells of each frame, in JSON, in the place of what `stdio` would show.
+/// Tells of each frame in JSON, or of each message in hexadecimal, in the place of what `stdio`
+/// would show.
 pub(super) struct Frames {
     console: Console,
     stdio: Stdio,
@@ -69,18 +73,35 @@ pub(super) struct Frames {
 }
 
 impl Frames {
+    /// Whether that is asked for.
+    pub(super) const fn are_shown(args: &StdioArgs, console: &Console) -> bool {
+        console.is_json() || args.hex
+    }
+
     pub(super) fn new(console: &Console, stdio: &Stdio) -> Arc<Self> {
         Arc::new(Self { console: *console, stdio: stdio.clone(), peer: None })
+    }
+
+    fn show(&self, direction: Direction, frame: &Frame) -> Result<(), Error> {
+        if self.console.is_json() {
+            let report = FrameReport::new(direction, frame, self.peer.as_ref());
+            return self.console.json("frame", &report);
+        }
+        match frame.kind {
+            "text" | "binary" => {
+                self.console.data(dump::message(direction, &frame.payload).as_bytes())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 impl Observer for Frames {
     fn observe(&self, _at: Instant, event: &Event) {
-        if let Event::Frame(direction, frame) = event {
-            let report = FrameReport::new(*direction, frame, self.peer.as_ref());
-            if let Err(error) = self.console.json("frame", &report) {
-                self.stdio.fail(error);
-            }
+        if let Event::Frame(direction, frame) = event
+            && let Err(error) = self.show(*direction, frame)
+        {
+            self.stdio.fail(error);
         }
     }
 

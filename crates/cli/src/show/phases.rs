@@ -1,5 +1,8 @@
-//! The phases of an operation, as JSON has them.
+//! The phases of an operation, as JSON has them, and their facts in words.
 
+use std::time::Duration;
+
+use portolan::units::show_duration;
 use portolan::{Span, Timings, Value};
 use serde::Serialize;
 use serde_json::{Map, json};
@@ -33,6 +36,18 @@ impl PhaseReport {
     }
 }
 
+/// A fact in words, after its name; a time in milliseconds, of which the name says so, with its
+/// unit.
+#[must_use]
+pub fn named(name: &str, value: &Value) -> String {
+    match (name.strip_suffix("_ms"), value) {
+        (Some(name), Value::Number(ms)) if *ms >= 0.0 => {
+            format!("{name} {}", show_duration(Duration::from_secs_f64(ms / 1e3)))
+        }
+        _ => format!("{name} {value}"),
+    }
+}
+
 fn to_json(value: &Value) -> serde_json::Value {
     match value {
         Value::Text(text) => json!(text),
@@ -51,6 +66,13 @@ fn to_json(value: &Value) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_have_their_unit() {
+        assert_eq!(named("pong_ms", &Value::Number(0.119)), "pong 119 µs");
+        assert_eq!(named("echo_ms", &Value::Number(1500.0)), "echo 1.50 s");
+        assert_eq!(named("status", &Value::Count(101)), "status 101");
+    }
 
     #[test]
     fn values_as_json() {

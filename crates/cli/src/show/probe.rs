@@ -12,7 +12,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::error::{self, AttemptReport};
 use super::millis;
-use super::phases::{PhaseReport, phases};
+use super::phases::{PhaseReport, named, phases};
 use crate::sanitize::sanitize;
 
 const UP: Style = AnsiColor::Green.on_default().bold();
@@ -23,16 +23,17 @@ const NOTE: Style = AnsiColor::Yellow.on_default();
 
 /// What has a colour and a mark of its own in a bar: the phases, and one that failed. Other phases
 /// share the last.
-const MARKS: [(&str, char, AnsiColor); 9] = [
+const MARKS: [(&str, char, AnsiColor); 10] = [
     ("resolve", '·', AnsiColor::Magenta),
     ("connect", '░', AnsiColor::Blue),
     ("proxy", '-', AnsiColor::Yellow),
     ("tls", '▒', AnsiColor::Cyan),
+    ("upgrade", '+', AnsiColor::White),
     ("send", '>', AnsiColor::White),
     ("wait", '▓', AnsiColor::Green),
     ("receive", '█', AnsiColor::BrightGreen),
     (FAILED, 'x', AnsiColor::Red),
-    ("other", '+', AnsiColor::White),
+    ("other", '~', AnsiColor::White),
 ];
 const FAILED: &str = "failed";
 
@@ -286,7 +287,7 @@ fn facts(span: &Span) -> String {
     let facts = told.map(|(name, value)| match (*name, value) {
         ("address" | "addresses" | "version" | "cipher" | "alpn", value) => value.to_string(),
         ("bytes", value) => format!("{value} bytes"),
-        (name, value) => format!("{name} {value}"),
+        (name, value) => named(name, value),
     });
     facts.collect::<Vec<_>>().join(", ")
 }

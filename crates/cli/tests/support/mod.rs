@@ -271,7 +271,7 @@ pub(crate) fn answering(answer: &'static [u8]) -> u16 {
 }
 
 /// Reads a request up to the empty line after its head.
-pub(crate) fn read_head(stream: &mut TcpStream) -> io::Result<String> {
+pub(crate) fn read_head(stream: &mut impl Read) -> io::Result<String> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte)? > 0 {

@@ -41,6 +41,8 @@ pub(super) struct Exchange<'a> {
     /// Requests so far.
     count: u64,
     may_rest: bool,
+    /// Whether blank lines came since the last request: a rest would begin the limit anew.
+    has_blank: bool,
 }
 
 /// What a connection comes to next.
@@ -97,7 +99,7 @@ impl<'a> Exchange<'a> {
     /// A connection that has carried `count` requests.
     pub(super) fn new(stream: Stream, visit: &'a Visit, count: u64, may_rest: bool) -> Self {
         let (io, scan) = (Buffered::new(stream), Scan::default());
-        Self { visit, io, file: None, scan, count, may_rest }
+        Self { visit, io, file: None, scan, count, may_rest, has_blank: false }
     }
 
     /// Answers requests, until there will be no other: the server stops and none is under way, or
@@ -178,7 +180,8 @@ impl<'a> Exchange<'a> {
         let limit = if self.count == 0 { limits.head_time } else { limits.keep_alive };
         let is_crowded = self.visit.server.awake.load(Ordering::Relaxed) > MANY_AWAKE;
         let silence = if is_crowded { Duration::ZERO } else { SILENCE };
-        let rest = Some(silence).filter(|silence| self.may_rest && *silence < limit);
+        let may_rest = self.may_rest && !self.has_blank;
+        let rest = Some(silence).filter(|silence| may_rest && *silence < limit);
         if rest != Some(Duration::ZERO) {
             ready!(self.io.poll_limit(cx, Wait::Request, rest.unwrap_or(limit)));
         }
@@ -205,6 +208,7 @@ impl<'a> Exchange<'a> {
             }
             while self.io.input.starts_with(b"\r\n") {
                 self.io.input.advance(2);
+                self.has_blank = true;
             }
             if matches!(&self.io.input[..], [] | [b'\r']) {
                 return Found::Part;
@@ -243,6 +247,7 @@ impl<'a> Exchange<'a> {
         let mut fields = Fields::new();
         let head = Head::parse(&input[..end], &mut fields, limits)?;
         self.scan = Scan::default();
+        self.has_blank = false;
         self.count += 1;
         let may_persist =
             head.is_persistent && limits.requests.is_none_or(|most| self.count < most);
@@ -310,7 +315,12 @@ impl<'a> Exchange<'a> {
 
     /// Sends what is to be sent, and ends the stream. One that `lingers` is read from for a while.
     async fn close(&mut self, lingers: bool) {
-        if self.flush().await.is_err() || self.io.stream.shutdown().await.is_err() || !lingers {
+        if self.flush().await.is_err() {
+            return;
+        }
+        let farewell = self.visit.cx.limited(Some(FAREWELL));
+        let shut = farewell.until_deadline(self.io.stream.shutdown()).await;
+        if !matches!(shut, Some(Ok(()))) || !lingers {
             return;
         }
         let until_gone = poll_fn(|cx| {
@@ -322,7 +332,7 @@ impl<'a> Exchange<'a> {
                 }
             }
         });
-        self.visit.cx.limited(Some(FAREWELL)).until_deadline(until_gone).await;
+        farewell.until_deadline(until_gone).await;
     }
 
     async fn flush(&mut self) -> Result<(), Broken> {

@@ -6,6 +6,7 @@ mod tally;
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context as Task, Poll, Waker, ready};
@@ -35,6 +36,10 @@ use crate::wire::BadRequest;
 /// What a client begins with (RFC 9113 section 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// How much of an answer is held where the peer takes it but slowly, beside the piece of its body
+/// that is under way.
+const HELD: usize = 64 * 1024;
+
 /// Serves a connection to its end.
 pub(super) async fn serve(stream: Stream, visit: Visit) -> Result<(), Error> {
     let (visit, tally) = (Arc::new(visit), Arc::new(Tally::default()));
@@ -51,6 +56,7 @@ pub(super) async fn serve(stream: Stream, visit: Visit) -> Result<(), Error> {
         loop {
             let is_last = limits.requests.is_some_and(|most| tally.begun() >= most);
             if stopping.as_mut().poll(cx).is_ready() || is_last {
+                watch.leave();
                 exchange.as_mut().graceful_shutdown();
             }
             if let Poll::Ready(ended) = exchange.as_mut().poll(cx) {
@@ -60,12 +66,12 @@ pub(super) async fn serve(stream: Stream, visit: Visit) -> Result<(), Error> {
             if let Poll::Ready(Err(error)) = stream.poll_uncork(cx) {
                 return Poll::Ready(Err(failure(Kind::Lost, error)));
             }
-            match ready!(watch.poll(cx, tally.wait(stream.written(), cx))) {
+            match ready!(watch.poll(cx, tally.wait(stream.answered(), cx))) {
                 Wait::Peer(_) => {
                     return Poll::Ready(Err(failure(Kind::Timeout, Broken::Stalled)));
                 }
                 _ if watch.is_leaving => return Poll::Ready(Ok(())),
-                _ => watch.is_leaving = true,
+                _ => watch.leave(),
             }
             exchange.as_mut().graceful_shutdown();
         }
@@ -77,6 +83,7 @@ fn builder(limits: &Limits) -> http2::Builder<InPlace> {
     let mut builder = http2::Builder::new(InPlace);
     builder
         .timer(TokioTimer::new())
+        .max_send_buf_size(HELD)
         .max_concurrent_streams(limits.streams)
         .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX));
     builder
@@ -98,6 +105,13 @@ struct Watch<'a> {
 impl<'a> Watch<'a> {
     fn new(limits: &'a Limits) -> Self {
         Self { limits, alarm: Alarm::default(), waits: None, is_leaving: false }
+    }
+
+    /// The connection is asked to end: the wait for another request is short from now on.
+    fn leave(&mut self) {
+        if !std::mem::replace(&mut self.is_leaving, true) {
+            self.waits = None;
+        }
     }
 
     /// Ready when something has been waited for longer than it may.
@@ -126,8 +140,11 @@ struct InPlace;
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for InPlace {
     fn execute(&self, answering: F) {
         let mut answering = Box::pin(answering);
+        let mut cx = Task::from_waker(Waker::noop());
+        // A panic ends its own stream, as in a task, and not the connection.
+        let polled = catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(&mut cx)));
         // A task polls it anew, and is then what it wakes.
-        if answering.as_mut().poll(&mut Task::from_waker(Waker::noop())).is_pending() {
+        if let Ok(Poll::Pending) = polled {
             tokio::spawn(answering);
         }
     }

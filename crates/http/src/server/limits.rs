@@ -16,15 +16,17 @@ pub struct Limits {
     pub target: usize,
     /// The size of a request's body in bytes, without its transfer coding; any. Beyond it: 413.
     pub body: Option<u64>,
-    /// From the first byte of a request to the end of its head; 30 s. Beyond it: 408.
+    /// From the first byte of a request to the end of its head, and for the first request from the
+    /// beginning of the connection; 30 s. Beyond it: 408.
     pub head_time: Duration,
     /// How long a body may rest while it is waited for, and an answer while nobody takes it; 60 s.
     pub stall: Duration,
-    /// How long a connection may be idle between requests; 75 s.
+    /// How long a connection may be idle after a request, before the next one; 75 s.
     pub keep_alive: Duration,
     /// How many requests a connection may carry; any number.
     pub requests: Option<u64>,
-    /// How many requests of one HTTP/2 connection may be in flight; 256.
+    /// How many requests of one HTTP/2 connection may be in flight, with up to 128 KiB of its
+    /// answer each; 128.
     pub streams: u32,
 }
 
@@ -39,7 +41,7 @@ impl Default for Limits {
             stall: Duration::from_secs(60),
             keep_alive: Duration::from_secs(75),
             requests: None,
-            streams: 256,
+            streams: 128,
         }
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! To serve a file takes an open, a stat, the choice of its form and the rendering of a head. Who
 //! asks for the same within a moment gets the same answer, head and descriptor, without any of that,
-//! and small files without even a read. The moment is so short that nobody sees an old file.
+//! and small files without even a read. The moment is so short that nobody sees an old file: it
+//! begins before the file is opened, and is prolonged but once.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -13,7 +15,7 @@ use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http::response::Parts;
 use http::{HeaderMap, Method, Request, StatusCode, Version, header};
-use portolan_net::now;
+use portolan_net::{Alarm, now};
 
 use super::date::write_date;
 use super::send::{write_lasting, write_length};
@@ -22,8 +24,11 @@ use crate::wire::{Framing, Head};
 
 /// For how long an answer is given again.
 const MOMENT: Duration = Duration::from_millis(20);
-/// How many answers are kept.
+/// How many answers are kept, and how many of them with an open file.
 const MOST: usize = 1024;
+const MOST_FILES: usize = 64;
+/// How long at most what is too old is held: a file that was removed takes space as long.
+const SWEEP: Duration = Duration::from_secs(1);
 /// The longest target, with what codings are accepted, that is worth it.
 const KEY_MAX: usize = 512;
 /// Up to this size a file is kept in memory.
@@ -43,6 +48,8 @@ struct Answers {
     kept: HashMap<Key, Kept>,
     /// How often all were forgotten.
     forgotten: u64,
+    /// Whether a task lets go of what is too old.
+    is_swept: bool,
 }
 
 /// What an answer depends on.
@@ -52,7 +59,7 @@ type Key = Box<[u8]>;
 struct Kept {
     answer: Arc<RecentAnswer>,
     until: Instant,
-    /// Whether it is old, and somebody was sent for a new one.
+    /// Whether it is old, and somebody was sent for a new one; until then it holds a moment longer.
     is_due: bool,
 }
 
@@ -67,6 +74,7 @@ pub(super) enum Lookup {
 /// Lets an answer be kept, if nothing was changed since.
 pub(super) struct Ticket {
     key: Key,
+    asked: Instant,
     forgotten: u64,
 }
 
@@ -139,25 +147,23 @@ impl Recent {
     /// The answer to the same request a moment ago.
     pub(super) fn find(&self, key: &KeyBuffer) -> Lookup {
         let key = &key.bytes[..key.length];
+        let now = now();
         let mut answers = self.lock();
         if let Some(kept) = answers.kept.get_mut(key) {
-            let now = now();
-            if kept.until > now {
+            if now < kept.until {
                 return Lookup::Answer(kept.answer.clone());
             }
-            if kept.is_due {
+            // This request renews it; meanwhile the others need not.
+            kept.until += MOMENT;
+            if std::mem::replace(&mut kept.is_due, true) || now >= kept.until {
                 answers.kept.remove(key);
-            } else {
-                // This request renews it. Until then, or for one moment more, the others need not.
-                kept.is_due = true;
-                kept.until = now + MOMENT;
             }
         }
-        Lookup::Nothing(Ticket { key: key.into(), forgotten: answers.forgotten })
+        Lookup::Nothing(Ticket { key: key.into(), asked: now, forgotten: answers.forgotten })
     }
 
     /// Keeps an answer for a moment, where it is fit for that.
-    pub(super) fn keep(&self, ticket: Ticket, response: &Parts, slice: &FileSlice) {
+    pub(super) fn keep(self: &Arc<Self>, ticket: Ticket, response: &Parts, slice: &FileSlice) {
         let is_fit =
             response.status == StatusCode::OK && response.extensions.get::<Repeatable>().is_some();
         let body = match slice.length() {
@@ -172,16 +178,20 @@ impl Recent {
         let mut headers = response.headers.clone();
         headers.insert(header::CONTENT_LENGTH, slice.length().into());
         let answer = Arc::new(RecentAnswer { head: head.freeze(), headers, body });
+        let until = ticket.asked + MOMENT;
         let now = now();
         let mut answers = self.lock();
-        if answers.forgotten != ticket.forgotten {
+        if until <= now || answers.forgotten != ticket.forgotten {
             return;
         }
-        if answers.kept.len() >= MOST {
-            answers.kept.retain(|_, kept| kept.until > now);
+        if !answers.has_room(&answer) {
+            answers.sweep(now);
         }
-        if answers.kept.len() < MOST {
-            answers.kept.insert(ticket.key, Kept { answer, until: now + MOMENT, is_due: false });
+        if answers.has_room(&answer) {
+            answers.kept.insert(ticket.key, Kept { answer, until, is_due: false });
+            if !std::mem::replace(&mut answers.is_swept, true) {
+                tokio::spawn(sweep(Arc::downgrade(self)));
+            }
         }
     }
 
@@ -194,6 +204,34 @@ impl Recent {
 
     fn lock(&self) -> MutexGuard<'_, Answers> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Answers {
+    fn has_room(&self, answer: &RecentAnswer) -> bool {
+        let files = || self.kept.values().filter(|kept| !kept.answer.is_small()).count();
+        self.kept.len() < MOST && (answer.is_small() || files() < MOST_FILES)
+    }
+
+    /// Lets go of what is too old to be given.
+    fn sweep(&mut self, now: Instant) {
+        self.kept.retain(|_, kept| now < kept.until);
+    }
+}
+
+/// Lets go of what is too old until nothing is left.
+async fn sweep(recent: Weak<Recent>) {
+    loop {
+        let mut alarm = Alarm::default();
+        alarm.set(SWEEP);
+        poll_fn(|cx| alarm.poll(cx)).await;
+        let Some(recent) = recent.upgrade() else { return };
+        let mut answers = recent.lock();
+        answers.sweep(now());
+        if answers.kept.is_empty() {
+            answers.is_swept = false;
+            return;
+        }
     }
 }
 

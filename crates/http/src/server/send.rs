@@ -85,7 +85,8 @@ impl Plan {
             output.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
         if !self.switches {
-            write_connection(asked.version, self.persists, output);
+            let upgrades = response.headers.contains_key(header::UPGRADE);
+            write_connection(asked.version, self.persists, upgrades, output);
         }
         if !response.headers.contains_key(header::DATE) {
             write_date(output);
@@ -123,12 +124,17 @@ pub(super) fn write_status(status: StatusCode, output: &mut BytesMut) {
     output.extend_from_slice(b"\r\n");
 }
 
-/// What becomes of the connection, where that is not what the version takes for granted.
-fn write_connection(version: Version, persists: bool, output: &mut BytesMut) {
-    if !persists {
-        output.extend_from_slice(b"connection: close\r\n");
-    } else if version == Version::HTTP_10 {
-        output.extend_from_slice(b"connection: keep-alive\r\n");
+/// What becomes of the connection, where that is not what the version takes for granted, and whether
+/// it could be upgraded (RFC 9110 section 7.8).
+fn write_connection(version: Version, persists: bool, upgrades: bool, output: &mut BytesMut) {
+    let lasts = match (persists, version) {
+        (false, _) => Some("close"),
+        (true, Version::HTTP_10) => Some("keep-alive"),
+        _ => None,
+    };
+    let options: Vec<_> = lasts.into_iter().chain(upgrades.then_some("upgrade")).collect();
+    if !options.is_empty() {
+        write_field("connection", options.join(", ").as_bytes(), output);
     }
 }
 

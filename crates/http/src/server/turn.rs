@@ -196,7 +196,11 @@ impl Turn<'_> {
         let slice = head.extensions.remove::<FileSlice>();
         let size = slice.as_ref().map(FileSlice::length).or_else(|| body.size_hint().exact());
         // Who still waits for a 100 may or may not send the body: nobody could tell.
-        let may_persist = may_persist && !self.feed.withhold_continue();
+        let waits_for_continue = self.feed.withhold_continue();
+        let may_persist = may_persist && !waits_for_continue;
+        if let (Some(ticket), Some(slice)) = (ticket, &slice) {
+            self.visit.keep(ticket, &head, slice);
+        }
         let plan = Plan::new(self.asked, &head, size, may_persist && !self.visit.cx.is_stopping());
         plan.write_head(self.asked, &head, self.io.output());
         match (plan.delivery, &slice) {
@@ -208,9 +212,6 @@ impl Turn<'_> {
                 self.send_body(delivery, FileBody::new(slice.clone())).await?;
             }
             (delivery, None) => self.send_body(delivery, body).await?,
-        }
-        if let (Some(ticket), Some(slice)) = (ticket, &slice) {
-            self.visit.keep(ticket, &head, slice);
         }
         Ok(plan)
     }

@@ -15,12 +15,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use super::watch::{Due, FLOOD, Watch};
-use crate::error::{closed, lost, violated};
+use crate::error::{again, closed, lost, violated};
 use crate::wire::handshake::Agreed;
 use crate::wire::{
     Close, CloseCode, Closing, Decoder, Encoder, Output, Received, Role, Shared, Violation,
 };
-use crate::{Config, Message};
+use crate::{Config, Message, WsError};
 
 /// How much is read at once where it is not known how much comes. It is read onto the stack, so that
 /// a connection that waits needs no memory for it.
@@ -47,8 +47,8 @@ pub(crate) struct Core {
     ping: Option<Bytes>,
     closing: Closing,
     state: State,
-    /// Why nothing can be written.
-    broken: Option<io::Error>,
+    /// Why nothing can be written. Whoever sends is told so each time.
+    broken: Option<Error>,
     watch: Watch,
     cx: Context,
     is_read: bool,
@@ -59,10 +59,13 @@ enum State {
     /// All is said: what is left is to write it, and to see the peer go.
     Leaving {
         error: Option<Error>,
+        /// Whether the peer is taken for dead: then nothing is awaited of it.
+        is_lost: bool,
         is_shut: bool,
         discarded: usize,
     },
-    Ended,
+    /// It is over, by an error of which who receives is yet to be told.
+    Ended(Option<Error>),
 }
 
 /// What is next.
@@ -127,21 +130,15 @@ impl Core {
             {
                 return Poll::Ready(Ok(Some(next)));
             }
-            let progress = match self.state {
+            let progress = match &mut self.state {
                 State::Open => self.poll_exchange(task),
                 State::Leaving { .. } => self.poll_leave(task),
-                State::Ended => return Poll::Ready(Ok(None)),
+                State::Ended(error) => return Poll::Ready(error.take().map_or(Ok(None), Err)),
             };
-            let end = match progress {
-                Poll::Ready(end) => end,
-                Poll::Pending => {
-                    self.watch.awaits(self.decoder.is_within_message());
-                    let due = ready!(self.watch.poll(&self.cx, task));
-                    self.act(due)
-                }
-            };
-            if let Some(error) = end {
-                return Poll::Ready(Err(error));
+            if progress.is_pending() {
+                self.watch.awaits(self.decoder.is_within_message());
+                let due = ready!(self.watch.poll(&self.cx, task));
+                self.act(due);
             }
         }
     }
@@ -191,17 +188,21 @@ impl Core {
         }
     }
 
-    /// Writes what waits, and reads; ready when more was read, or with what ended the connection.
-    fn poll_exchange(&mut self, task: &mut task::Context<'_>) -> Poll<Option<Error>> {
+    /// Writes what waits, and reads; ready when more was read, or at the end of the connection.
+    fn poll_exchange(&mut self, task: &mut task::Context<'_>) -> Poll<()> {
         let _ = self.poll_write(task);
         if self.output.len() > FULL {
             return Poll::Pending;
         }
         match ready!(self.poll_read(task)) {
-            Ok(0) => Poll::Ready(Some(self.end(lost(self.broken.as_ref())))),
-            Ok(_) => Poll::Ready(None),
-            Err(error) => Poll::Ready(Some(self.end(lost(Some(&error))))),
+            Ok(0) => {
+                let error = self.broken.as_ref().map_or_else(|| lost(None), again);
+                self.end(Some(error));
+            }
+            Ok(_) => {}
+            Err(error) => self.end(Some(lost(Some(&error)))),
         }
+        Poll::Ready(())
     }
 
     fn poll_read(&mut self, task: &mut task::Context<'_>) -> Poll<io::Result<usize>> {
@@ -276,16 +277,22 @@ impl Core {
     fn break_off(&mut self, error: io::Error) {
         self.output = Output::default();
         self.is_unflushed = false;
-        self.broken.get_or_insert(error);
+        self.broken.get_or_insert_with(|| lost(Some(&error)));
     }
 
     /// Writes the last, and waits for the peer to go where it is its turn (RFC 6455 section 7.1.1);
-    /// ready with the end.
-    fn poll_leave(&mut self, task: &mut task::Context<'_>) -> Poll<Option<Error>> {
-        ready!(self.poll_write(task));
-        let State::Leaving { error, is_shut, discarded } = &mut self.state else {
-            return Poll::Ready(None);
+    /// ready at the end.
+    fn poll_leave(&mut self, task: &mut task::Context<'_>) -> Poll<()> {
+        let written = self.poll_write(task);
+        let State::Leaving { error, is_lost, is_shut, discarded } = &mut self.state else {
+            return Poll::Ready(());
         };
+        if *is_lost {
+            let error = error.take();
+            self.end(error);
+            return Poll::Ready(());
+        }
+        ready!(written);
         if !*is_shut {
             let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(task));
             *is_shut = true;
@@ -302,58 +309,61 @@ impl Core {
             }
         }
         let error = error.take();
-        self.let_go();
-        Poll::Ready(error)
+        self.end(error);
+        Poll::Ready(())
     }
 
-    /// Does what is due; gives what ends the connection at once.
-    fn act(&mut self, due: Due) -> Option<Error> {
+    /// Does what is due.
+    fn act(&mut self, due: Due) {
         let timed_out = |message: String| Error::new(Kind::Timeout, message);
         let show = show_duration;
         match due {
-            Due::Ping => self.ping().err().map(|error| self.end(error)),
+            Due::Ping => {
+                if let Err(error) = self.ping() {
+                    self.end(Some(error));
+                }
+            }
             Due::Stopping => {
                 let reason = match self.role {
                     Role::Server => "the server shuts down",
                     Role::Client => "the client ends",
                 };
                 self.close(Close::new(CloseCode::GOING_AWAY, reason));
-                None
             }
             Due::Pong(limit) => {
-                let message = format!("the peer answered no ping within {}", show(limit));
-                self.fail(CloseCode::INTERNAL_ERROR, "no pong came", timed_out(message));
-                None
+                let error = timed_out("lost the connection".to_owned());
+                let error = error.with_source(WsError::PingUnanswered(limit));
+                self.fail(CloseCode::INTERNAL_ERROR, "no pong came", error);
             }
             Due::Idle(limit) => {
                 let message = format!("the peer was silent for {}", show(limit));
                 self.fail(CloseCode::GOING_AWAY, "too long a silence", timed_out(message));
-                None
             }
             Due::Deadline => {
                 let error = timed_out("the connection was not closed in time".to_owned());
                 self.fail(CloseCode::GOING_AWAY, "the time is over", error);
-                None
             }
             Due::Message(limit) => {
                 let message = format!("the peer did not finish its message within {}", show(limit));
                 self.fail(CloseCode::POLICY_VIOLATION, "an unfinished message", timed_out(message));
-                None
             }
             Due::Stall(limit) => {
                 let message = format!("the peer read nothing for {}", show(limit));
-                Some(self.end(timed_out(message)))
+                self.end(Some(timed_out(message)));
             }
             Due::Close(limit) => {
+                let unanswered = WsError::CloseUnanswered(limit);
                 let error = match &mut self.state {
-                    State::Leaving { error, .. } => error.take(),
-                    State::Open | State::Ended => Some(timed_out(format!(
-                        "the peer did not answer the close frame within {}",
-                        show(limit)
-                    ))),
+                    State::Leaving { error, .. } => error.take().map(|error| match error.kind() {
+                        Kind::Timeout => error.with_source(unanswered),
+                        _ => error,
+                    }),
+                    State::Open | State::Ended(_) => {
+                        let error = timed_out("could not close the connection".to_owned());
+                        Some(error.with_source(unanswered))
+                    }
                 };
-                self.let_go();
-                error
+                self.end(error);
             }
         }
     }
@@ -398,17 +408,22 @@ impl Core {
     fn leave(&mut self, error: Option<Error>) {
         self.ping = None;
         self.watch.leave();
-        self.state = State::Leaving { error, is_shut: false, discarded: 0 };
-    }
-
-    fn end(&mut self, error: Error) -> Error {
-        self.let_go();
-        error
+        let cause = error.as_ref().and_then(Error::find::<WsError>);
+        let is_lost = matches!(cause, Some(WsError::PingUnanswered(_)));
+        self.state = State::Leaving { error, is_lost, is_shut: false, discarded: 0 };
     }
 
     /// Closes the socket, and frees what the connection held.
-    fn let_go(&mut self) {
-        self.state = State::Ended;
+    fn end(&mut self, error: Option<Error>) {
+        match &error {
+            // What the peer said wrong is for who receives.
+            Some(error) if error.kind() != Kind::Protocol => {
+                self.broken.get_or_insert_with(|| again(error));
+            }
+            _ if self.output.is_empty() => {}
+            _ => self.broken = Some(closed(self.closing.received())),
+        }
+        self.state = State::Ended(error);
         self.stream = Stream::boxed(tokio::io::empty());
         self.output = Output::default();
         self.decoder = Decoder::new(self.role, self.decoder.limits());
@@ -418,7 +433,7 @@ impl Core {
     /// Why nothing more can be sent, where that is so.
     fn check(&self) -> Result<(), Error> {
         match &self.broken {
-            Some(error) => Err(lost(Some(error))),
+            Some(error) => Err(again(error)),
             None if !matches!(self.state, State::Open) || self.closing.is_sent() => {
                 Err(closed(self.closing.received()))
             }
@@ -458,13 +473,10 @@ impl Core {
     pub(crate) fn poll_flush(&mut self, task: &mut task::Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             if self.poll_write(task).is_ready() {
-                let is_lost = self.broken.as_ref().map(|error| lost(Some(error)));
-                return Poll::Ready(is_lost.map_or(Ok(()), Err));
+                return Poll::Ready(self.broken.as_ref().map_or(Ok(()), |error| Err(again(error))));
             }
             let due = ready!(self.watch.poll(&self.cx, task));
-            if let Some(error) = self.act(due) {
-                return Poll::Ready(Err(error));
-            }
+            self.act(due);
         }
     }
 

@@ -5,9 +5,8 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use super::deflate::Deflater;
-use super::frame::{CONTROL_MAX, Header, OpCode};
+use super::frame::{CONTROL_MAX, HEADER_MAX, Header, OpCode};
 use super::mask::{mask, random_key};
-use super::output::SHARED_MIN;
 use super::{Close, Output, Parameters, Role};
 use crate::Message;
 
@@ -42,11 +41,7 @@ impl Encoder {
             Some(deflater) => deflater.deflate(payload, |compressed| {
                 output.append(|tail| frame(role, opcode, true, compressed, tail));
             }),
-            None if role == Role::Server && payload.len() >= SHARED_MIN => {
-                let header = header(opcode, false, payload.len(), None);
-                output.append(|tail| header.write(tail));
-                output.push(payload);
-            }
+            None if role == Role::Server => plain(message, output),
             None => output.append(|tail| frame(role, opcode, false, payload, tail)),
         }
     }
@@ -54,13 +49,16 @@ impl Encoder {
     /// Puts a message at the end of `output` that others get, too.
     pub fn shared(&mut self, shared: &Shared, output: &mut Output) {
         let length = shared.0.message.as_bytes().len();
-        match self.deflater.as_mut().filter(|deflater| deflater.wants(length)) {
-            _ if self.role == Role::Client => self.message(&shared.0.message, output),
-            Some(deflater) => {
-                output.push(&shared.compressed(deflater));
+        if self.role == Role::Client {
+            return self.message(&shared.0.message, output);
+        }
+        let deflater = self.deflater.as_mut().filter(|deflater| deflater.wants(length));
+        match deflater.and_then(|deflater| Some((shared.compressed(deflater)?, deflater))) {
+            Some((compressed, deflater)) => {
+                output.push(compressed);
                 deflater.forget();
             }
-            None => output.push(shared.plain()),
+            None => plain(&shared.0.message, output),
         }
     }
 
@@ -85,7 +83,8 @@ impl Encoder {
     }
 }
 
-/// A message for many: it is encoded once, and compressed once for each size of window.
+/// A message for many: it is compressed once for each size of window. Where that makes it no smaller,
+/// it is sent as it is.
 ///
 /// Cheap to clone; a clone is the same message.
 #[derive(Clone, Debug)]
@@ -94,18 +93,15 @@ pub struct Shared(Arc<Encoded>);
 #[derive(Debug)]
 struct Encoded {
     message: Message,
-    plain: OnceLock<Bytes>,
-    /// By the bits of the window, from 9 to 15.
-    compressed: [OnceLock<Bytes>; 7],
+    /// The frames by the bits of the window, from 9 to 15, where they are smaller than the message.
+    compressed: [OnceLock<Option<Bytes>>; 7],
 }
 
 impl Shared {
-    /// A message that is encoded when the first one gets it.
+    /// A message that is compressed when the first one gets it.
     #[must_use]
     pub fn new(message: Message) -> Self {
-        let encoded =
-            Encoded { message, plain: OnceLock::new(), compressed: [const { OnceLock::new() }; 7] };
-        Self(Arc::new(encoded))
+        Self(Arc::new(Encoded { message, compressed: [const { OnceLock::new() }; 7] }))
     }
 
     /// The message itself.
@@ -114,25 +110,30 @@ impl Shared {
         &self.0.message
     }
 
-    fn plain(&self) -> &Bytes {
-        self.0.plain.get_or_init(|| self.encode(false, self.0.message.as_bytes()))
-    }
-
-    fn compressed(&self, deflater: &Deflater) -> Bytes {
+    /// The frame for this deflater, unless the message is better sent as it is.
+    fn compressed(&self, deflater: &Deflater) -> Option<&Bytes> {
         let (level, bits) = deflater.shape();
         let place = &self.0.compressed[usize::from(bits.clamp(9, 15) - 9)];
         let compress = || {
-            let mut alone = Deflater::alone(level, bits);
-            alone.deflate(self.0.message.as_bytes(), |compressed| self.encode(true, compressed))
+            let payload = self.0.message.as_bytes();
+            Deflater::alone(level, bits).deflate(payload, |compressed| {
+                if compressed.len() >= payload.len() {
+                    return None;
+                }
+                let mut bytes = Vec::with_capacity(HEADER_MAX + compressed.len());
+                frame(Role::Server, opcode(&self.0.message), true, compressed, &mut bytes);
+                Some(bytes.into())
+            })
         };
-        place.get_or_init(compress).clone()
+        place.get_or_init(compress).as_ref()
     }
+}
 
-    fn encode(&self, is_compressed: bool, payload: &[u8]) -> Bytes {
-        let mut bytes = Vec::with_capacity(payload.len() + 10);
-        frame(Role::Server, opcode(&self.0.message), is_compressed, payload, &mut bytes);
-        bytes.into()
-    }
+/// Puts the frame of a server at the end of `output`, with the message's own bytes.
+fn plain(message: &Message, output: &mut Output) {
+    let payload = message.as_bytes();
+    output.append(|tail| header(opcode(message), false, payload.len(), None).write(tail));
+    output.push(payload);
 }
 
 const fn opcode(message: &Message) -> OpCode {
@@ -156,5 +157,39 @@ fn frame(role: Role, opcode: OpCode, compressed: bool, payload: &[u8], tail: &mu
     tail.extend_from_slice(payload);
     if let Some(key) = key {
         mask(&mut tail[start..], key, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Buf;
+
+    use super::super::mask::fill;
+    use super::*;
+
+    #[test]
+    fn a_message_for_many_is_kept_once() {
+        let mut noise = vec![0; 100_000];
+        fill(&mut noise);
+        let shared = Shared::new(Message::from(noise));
+        let payload = shared.message().as_bytes();
+        let parameters = Parameters {
+            level: 6,
+            threshold: 0,
+            server_no_context_takeover: false,
+            client_no_context_takeover: false,
+            server_max_window_bits: 12,
+            client_max_window_bits: 12,
+        };
+        let compressing = Encoder::new(Role::Server).with_deflate(&parameters);
+        for mut encoder in [Encoder::new(Role::Server), compressing] {
+            let mut output = Output::default();
+            encoder.shared(&shared, &mut output);
+            assert_eq!(output.len(), 10 + payload.len());
+            output.advance(10);
+            assert_eq!(output.chunk().as_ptr(), payload.as_ptr());
+        }
+        let kept = |place: &OnceLock<Option<Bytes>>| place.get().is_some_and(Option::is_some);
+        assert!(!shared.0.compressed.iter().any(kept));
     }
 }

@@ -110,8 +110,11 @@ impl Refusal {
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");
         headers.insert(header::CONTENT_TYPE, plain);
         headers.insert(header::CONTENT_LENGTH, length.into());
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         match self.status() {
             StatusCode::UPGRADE_REQUIRED => {
+                // A field that is for this connection alone is named (RFC 9110 section 7.8).
+                headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade, close"));
                 headers.insert(header::UPGRADE, WEBSOCKET);
                 headers.insert(header::SEC_WEBSOCKET_VERSION, VERSION);
             }
@@ -120,7 +123,6 @@ impl Refusal {
             }
             _ => {}
         }
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         response
     }
 }

@@ -1,5 +1,7 @@
 //! The heads of the opening handshake: what HTTP/1.1 (RFC 9112 sections 2 to 5) says a request and a
-//! response begin with, read as strictly as `portolan-http` does.
+//! response begin with, read as strictly, and as leniently, as `portolan-http` does.
+
+use std::borrow::Cow;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
@@ -32,6 +34,8 @@ pub enum HeadError {
 #[derive(Clone, Debug)]
 pub struct Scan {
     role: Role,
+    /// Where the head begins, behind empty lines that are ignored.
+    start: usize,
     /// Where the line begins that has yet to end.
     line: usize,
     /// How much was looked at.
@@ -42,16 +46,18 @@ impl Scan {
     /// For what `role` receives: a server requests, a client responses.
     #[must_use]
     pub const fn new(role: Role) -> Self {
-        Self { role, line: 0, seen: 0 }
+        Self { role, start: 0, line: 0, seen: 0 }
     }
 
-    /// The length of the head that `bytes` begin with, its empty line included; `None` while it is
-    /// not all there. Then call it again with more: the same bytes, and those that came since.
+    /// The length of the head that `bytes` begin with, its empty line included, and those before a
+    /// request; `None` while it is not all there. Then call it again with more: the same bytes, and
+    /// those that came since.
     ///
     /// # Errors
     /// [`HeadError`], as soon as the bytes cannot become a head, or become one too large.
     pub fn end(&mut self, bytes: &[u8]) -> Result<Option<usize>, HeadError> {
-        if !self.may_begin_with(bytes) {
+        self.skip_empty_lines(bytes);
+        if !self.may_begin_with(&bytes[self.start..]) {
             return Err(HeadError::Malformed);
         }
         for end in self.seen..bytes.len() {
@@ -72,9 +78,21 @@ impl Scan {
         if self.seen >= HEAD_MAX { Err(HeadError::TooLong) } else { Ok(None) }
     }
 
+    /// Ignores what some clients put before a request (RFC 9112 section 2.2).
+    fn skip_empty_lines(&mut self, bytes: &[u8]) {
+        while self.role == Role::Server
+            && self.line == self.start
+            && bytes[self.start..].starts_with(b"\r\n")
+        {
+            self.start += 2;
+            self.line = self.start;
+            self.seen = self.start;
+        }
+    }
+
     fn may_begin_with(&self, bytes: &[u8]) -> bool {
         match self.role {
-            Role::Server => bytes.first().is_none_or(|first| is_token(*first)),
+            Role::Server => bytes.first().is_none_or(|first| is_token(*first)) || bytes == b"\r",
             Role::Client => bytes.iter().zip(HTTP).all(|(byte, known)| byte == known),
         }
     }
@@ -85,16 +103,18 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Reads the head of a request that `bytes` begin with, and gives its length; `None` where there is
-/// more to come.
+/// Reads the head of a request that `bytes` begin with, perhaps behind empty lines, and gives the
+/// length of all of it; `None` where there is more to come.
 ///
 /// # Errors
 /// [`HeadError`], as early as the bytes show it.
 pub fn parse_request(bytes: &[u8]) -> Result<Option<(Request<()>, usize)>, HeadError> {
-    let Some(length) = Scan::new(Role::Server).end(bytes)? else { return Ok(None) };
+    let mut scan = Scan::new(Role::Server);
+    let Some(length) = scan.end(bytes)? else { return Ok(None) };
+    let bytes = settle_version(&bytes[scan.start..length]);
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut head = httparse::Request::new(&mut fields);
-    check(head.parse(&bytes[..length]), length)?;
+    check(head.parse(&bytes), bytes.len())?;
     let mut request = Request::new(());
     let method = head.method.unwrap_or_default().parse();
     *request.method_mut() = method.map_err(|_| HeadError::Malformed)?;
@@ -107,6 +127,17 @@ pub fn parse_request(bytes: &[u8]) -> Result<Option<(Request<()>, usize)>, HeadE
     *request.version_mut() = version(head.version);
     *request.headers_mut() = headers(head.headers)?;
     Ok(Some((request, length)))
+}
+
+/// A head of a later minor version is read as one of 1.1 (RFC 9110 section 2.5).
+fn settle_version(head: &[u8]) -> Cow<'_, [u8]> {
+    let end = head.iter().position(|byte| *byte == b'\r').unwrap_or_default();
+    match &head[..end] {
+        [line @ .., b'2'..=b'9'] if line.ends_with(b" HTTP/1.") => {
+            Cow::Owned([line, b"1", &head[end..]].concat())
+        }
+        _ => Cow::Borrowed(head),
+    }
 }
 
 /// Reads the head of a response that `bytes` begin with, and gives its length; `None` where there

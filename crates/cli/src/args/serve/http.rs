@@ -144,6 +144,8 @@ pub enum Place {
 }
 
 impl Place {
+    /// The schemes that it can have.
+    pub const SCHEMES: [Scheme; 3] = [Scheme::Http, Scheme::Https, Scheme::Unix];
     /// The port where none is given.
     const PORT: u16 = 8000;
 
@@ -171,7 +173,7 @@ impl FromStr for Place {
             Scheme::Http | Scheme::Https if url.path_and_query() != "/" => {
                 Err("where to listen has no path".to_owned())
             }
-            Scheme::Http | Scheme::Https | Scheme::Unix => Ok(Self::Url(url)),
+            scheme if Self::SCHEMES.contains(&scheme) => Ok(Self::Url(url)),
             scheme => Err(format!("HTTP listens on http:, https: or unix:, not on {scheme}:")),
         }
     }

@@ -1,5 +1,6 @@
 //! The arguments of `serve ws`.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
@@ -7,7 +8,7 @@ use portolan::{Scheme, Url, UrlError};
 
 use crate::args::pcap::PcapArgs;
 use crate::args::serving::{CertArgs, ServingArgs};
-use crate::args::values::{duration, number, without_login};
+use crate::args::values::{duration, number, without_login, without_path};
 use crate::args::websocket::WebSocketServerArgs;
 
 /// What is done with each WebSocket, and where.
@@ -17,7 +18,7 @@ use crate::args::websocket::WebSocketServerArgs;
     after_help = "Examples:
   portolan serve ws --echo                           # on ws://127.0.0.1:8000/
   portolan serve ws --broadcast --listen ws://0.0.0.0:9000 --ping 5s --compressed
-  portolan serve ws --echo --listen wss:8443 --tls site.pem,site.key
+  portolan serve ws --echo --listen :8443 --tls site.pem,site.key    # on wss:
 
 Any path is served. A message may have 16 MiB, with --broadcast 1 MiB; a client that is 256
 messages behind what is said to all is closed with code 1008."
@@ -29,9 +30,9 @@ pub struct ServeWsArgs {
     /// Pass on what each client says to all others
     #[arg(long)]
     pub broadcast: bool,
-    /// Listen here: ws:, wss: or a port; on 127.0.0.1 where no host is named, port 0 is any
-    #[arg(long, value_name = "URL", default_value = "ws:8000", value_parser = place)]
-    pub listen: Url,
+    /// Listen here: a URL, an address or a port; on 127.0.0.1 where no host is named, port 0 is any
+    #[arg(long, value_name = "URL", default_value = "127.0.0.1:8000")]
+    pub listen: Place,
     /// Listen with this many sockets, each with a loop of its own [default: one for each core]
     #[arg(long, value_name = "N", value_parser = |n: &str| number::<usize>(n, 1..=256))]
     pub workers: Option<usize>,
@@ -55,18 +56,58 @@ pub struct ServeWsArgs {
     pub pcap: PcapArgs,
 }
 
-/// Reads where to listen.
-fn place(text: &str) -> Result<Url, String> {
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    url: Url,
+    /// Whether it came without a scheme: whether TLS is spoken is for other flags to say.
+    is_bare: bool,
+}
+
+impl Place {
+    /// The schemes that it can have.
+    pub const SCHEMES: [Scheme; 3] = [Scheme::Ws, Scheme::Wss, Scheme::Unix];
+    /// The port where an address has none.
+    const PORT: u16 = 8000;
+
+    /// The URL of this place.
+    #[must_use]
+    pub fn url(&self, has_tls: bool) -> Url {
+        match self.is_bare && has_tls {
+            true => Url::from_endpoint(Scheme::Wss, &self.url.endpoint()),
+            false => self.url.clone(),
+        }
+    }
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.parse::<Url>();
+        let is_bare = parsed == Err(UrlError::NoScheme);
+        let url = if is_bare { bare(text) } else { parsed };
+        let url = without_login(url.map_err(|error| error.to_string())?)?;
+        match url.scheme() {
+            Scheme::Ws | Scheme::Wss => Ok(Self { url: without_path(url)?, is_bare }),
+            Scheme::Unix => Ok(Self { url, is_bare }),
+            scheme => Err(format!("WebSockets listen on ws:, wss: or unix:, not on {scheme}:")),
+        }
+    }
+}
+
+/// Reads an address, a port, or both.
+fn bare(text: &str) -> Result<Url, UrlError> {
     let port = text.strip_prefix(':').unwrap_or(text);
-    let url = match port.parse::<u16>() {
-        Ok(port) => Url::parse_as(&format!("127.0.0.1:{port}"), Scheme::Ws),
-        Err(_) => Url::parse_as(text, Scheme::Ws),
-    };
-    let url = without_login(url.map_err(|error: UrlError| error.to_string())?)?;
-    match url.scheme() {
-        Scheme::Ws | Scheme::Wss if url.path_and_query() == "/" => Ok(url),
-        Scheme::Ws | Scheme::Wss => Err("where to listen has no path".to_owned()),
-        scheme => Err(format!("WebSockets listen on ws: or wss:, not on {scheme}:")),
+    if let Ok(port) = port.parse::<u16>() {
+        return Url::parse_as(&format!("127.0.0.1:{port}"), Scheme::Ws);
+    }
+    // Only of a scheme without a port of its own it shows whether one was given.
+    match Url::parse_as(text, Scheme::Tcp) {
+        Err(UrlError::MissingPort(_)) => {
+            Url::parse_as(&format!("{text}:{}", Place::PORT), Scheme::Ws)
+        }
+        _ => Url::parse_as(text, Scheme::Ws),
     }
 }
 
@@ -75,14 +116,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_a_url_or_a_port() {
-        let url = |text: &str| place(text).unwrap().to_string();
-        assert_eq!(url(":0"), "ws://127.0.0.1:0/");
-        assert_eq!(url("ws:9000"), "ws://127.0.0.1:9000/");
-        assert_eq!(url("wss://[::1]:8443"), "wss://[::1]:8443/");
-        assert_eq!(url("0.0.0.0:9000"), "ws://0.0.0.0:9000/");
-        assert!(place("http://127.0.0.1").unwrap_err().contains("not on http:"));
-        assert!(place("ws://127.0.0.1/chat").unwrap_err().contains("no path"));
-        assert!(place("ws://ann:secret@127.0.0.1:0").unwrap_err().contains("no login"));
+    fn a_place_is_a_url_an_address_or_a_port() {
+        let url = |text: &str, has_tls| text.parse::<Place>().unwrap().url(has_tls).to_string();
+        assert_eq!(url(":0", false), "ws://127.0.0.1:0/");
+        assert_eq!(url("18004", true), "wss://127.0.0.1:18004/");
+        assert_eq!(url("ws:9000", true), "ws://127.0.0.1:9000/");
+        assert_eq!(url("wss://[::1]:8443", false), "wss://[::1]:8443/");
+        assert_eq!(url("0.0.0.0:9000", false), "ws://0.0.0.0:9000/");
+        assert_eq!(url("0.0.0.0", true), "wss://0.0.0.0:8000/");
+        assert_eq!(url("unix:/run/chat.sock", false), "unix:/run/chat.sock");
+        let refused = |text: &str| text.parse::<Place>().unwrap_err();
+        assert!(refused("http://127.0.0.1").contains("not on http:"));
+        assert!(refused("ws://127.0.0.1/chat").contains("no path"));
+        for with_login in ["ws://ann:secret@127.0.0.1:0", "ann:secret@127.0.0.1:0"] {
+            assert!(refused(with_login).contains("no login"), "{with_login}");
+        }
     }
 }

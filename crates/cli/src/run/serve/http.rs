@@ -12,8 +12,7 @@ use super::access_log::AccessLog;
 use crate::args::applies::Given;
 use crate::args::listen::Model;
 use crate::args::login::Secret;
-use crate::args::serve::http::{AuthArgs, ServeHttpArgs};
-use crate::args::serving::ServingArgs;
+use crate::args::serve::http::{AuthArgs, Place, ServeHttpArgs};
 use crate::args::values::Field;
 use crate::console::Console;
 use crate::exit::Exit;
@@ -37,7 +36,7 @@ pub(super) async fn run(
 ) -> Result<Exit, Error> {
     let url = url(args);
     given.check(&BTreeSet::from([url.scheme()]))?;
-    given.check_serving(url.scheme())?;
+    given.check_serving(url.scheme(), &Place::SCHEMES)?;
     args.serving.fault.validate(given)?;
     check(args)?;
     captured(&args.pcap, console, async |capture, console| {
@@ -81,8 +80,7 @@ async fn serve(
 
 /// Where to listen.
 fn url(args: &ServeHttpArgs) -> Url {
-    let ServingArgs { tls, client_ca, .. } = &args.serving;
-    args.listen.url(tls.is_some() || client_ca.is_some() || args.cert.cert.is_some())
+    args.listen.url(args.serving.asks_for_tls(&args.cert))
 }
 
 /// An event loop on each core, which is all that a request sees: none of its bytes wakes another

@@ -28,6 +28,6 @@ pub async fn run(args: &ServeArgs, given: &Given, console: &Console) -> Result<E
 pub(super) fn runtime(args: &ServeArgs) -> Builder {
     match &args.protocol {
         Protocol::Http(args) => models::runtime(http::model(args)),
-        Protocol::Ws(_) => models::runtime(ws::MODEL),
+        Protocol::Ws(args) => models::runtime(ws::model(args)),
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use portolan::net::Context;
 use portolan::net::pcap::Capture;
 use portolan::ws::{self, WebSocket};
-use portolan::{Error, Kind, Timeouts};
+use portolan::{Error, Kind, Scheme, Timeouts, Url};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::applies::Given;
 use crate::args::listen::Model;
-use crate::args::serve::ws::ServeWsArgs;
+use crate::args::serve::ws::{Place, ServeWsArgs};
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::run::capture::captured;
@@ -20,9 +20,6 @@ use crate::run::entrance::{Entrance, Protocol};
 use crate::run::signals::Signals;
 use crate::run::websocket::Answerer;
 use crate::run::{descriptors, models};
-
-/// An event loop on each core, which is all that a connection sees.
-pub(super) const MODEL: Model = Model::EventLoop;
 
 /// Serves until a signal, at which the clients are told that the server goes away; a second one
 /// does not wait for them.
@@ -34,24 +31,27 @@ pub(super) async fn run(
     given: &Given,
     console: &Console,
 ) -> Result<Exit, Error> {
-    let scheme = args.listen.scheme();
-    given.check(&BTreeSet::from([scheme]))?;
-    given.check_serving(scheme)?;
+    let url = url(args);
+    given.check(&BTreeSet::from([url.scheme()]))?;
+    given.check_serving(url.scheme(), &Place::SCHEMES)?;
     args.serving.fault.validate(given)?;
     if args.serving.once && args.workers.is_some_and(|count| count > 1) {
         return Err(Error::new(Kind::Usage, "--once needs one worker"));
     }
-    captured(&args.pcap, console, async |capture, console| serve(args, capture, console).await)
-        .await
+    captured(&args.pcap, console, async |capture, console| {
+        serve(args, &url, capture, console).await
+    })
+    .await
 }
 
 async fn serve(
     args: &ServeWsArgs,
+    url: &Url,
     capture: Option<Capture>,
     console: &Console,
 ) -> Result<Exit, Error> {
     let answerer = if args.broadcast { Answerer::broadcast() } else { Answerer::Echo };
-    let config = answerer.config(args.websocket.config(&args.listen));
+    let config = answerer.config(args.websocket.config(url));
     let answer = move |socket: WebSocket, _: ws::Info, _: Context| answerer.clone().answer(socket);
     let server = ws::Server::new(answer).with_config(config);
     let mut signals = Signals::catch()?;
@@ -59,7 +59,7 @@ async fn serve(
     let limit = |limit: Duration| Some(limit).filter(|limit| !limit.is_zero());
     let entrance = Entrance {
         args: &args.serving,
-        url: &args.listen,
+        url,
         timeouts: Timeouts {
             connect: limit(args.connect_timeout),
             operation: None,
@@ -78,7 +78,7 @@ async fn serve(
         let url = listener.local_url();
         let workers = listener.share(workers(args))?;
         entrance.announce(&url, false)?;
-        models::serve(workers, MODEL, server, end.cancelled()).await
+        models::serve(workers, model(args), server, end.cancelled()).await
     };
     tokio::select! {
         served = serving => served?,
@@ -87,9 +87,23 @@ async fn serve(
     Ok(entrance.exit())
 }
 
+/// Where to listen.
+fn url(args: &ServeWsArgs) -> Url {
+    args.listen.url(args.serving.asks_for_tls(&args.cert))
+}
+
+/// An event loop on each core, which is all that a connection sees. A Unix socket has one listener,
+/// of which all cores share the work.
+pub(super) fn model(args: &ServeWsArgs) -> Model {
+    match url(args).scheme() {
+        Scheme::Unix => Model::Async,
+        _ => Model::EventLoop,
+    }
+}
+
 fn workers(args: &ServeWsArgs) -> usize {
     match args.workers {
-        _ if args.serving.once => 1,
+        _ if args.serving.once || model(args) == Model::Async => 1,
         Some(count) => count,
         None => std::thread::available_parallelism().map_or(1, usize::from),
     }

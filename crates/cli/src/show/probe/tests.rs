@@ -110,6 +110,15 @@ fn a_lone_target_has_its_phases_one_below_the_other() {
 }
 
 #[test]
+fn a_websocket_has_a_mark_and_times_of_its_own() {
+    let wait = vec![("pong_ms", Value::Number(0.119)), ("echo_ms", Value::Number(0.052))];
+    let steps = vec![step("upgrade", 1_000), Step("wait", 1_000, wait, None)];
+    let text = shown(&[&report("ws://a.test/", steps)], 80);
+    assert!(text.contains("pong 119 µs, echo 52 µs"), "{text}");
+    assert!(text.ends_with("+ upgrade  ▓ wait"), "{text}");
+}
+
+#[test]
 fn a_certificate_is_told_of_in_full() {
     let certificate = Value::Record(vec![
         ("subject", "CN=a.test".into()),
@@ -202,7 +211,7 @@ fn every_failure_is_seen_in_its_bar() {
 fn bars_are_as_wide_as_they_should_be() {
     assert_eq!(plain(&bar(&report("tcp:1", Vec::new()), 5)), "     ");
     assert_eq!(plain(&bar(&report("tcp:1", vec![step("connect", 0)]), 5)), "     ");
-    assert_eq!(plain(&bar(&report("tcp:1", vec![step("kex", 7)]), 5)), "+++++");
+    assert_eq!(plain(&bar(&report("tcp:1", vec![step("kex", 7)]), 5)), "~~~~~");
     let thirds = vec![step("connect", 5), step("proxy", 5), step("tls", 5)];
     assert_eq!(plain(&bar(&report("tcp:1", thirds), 6)), "░░--▒▒");
 }

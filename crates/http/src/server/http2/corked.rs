@@ -21,13 +21,17 @@ pub(super) struct Corked(Arc<Mutex<Gathering>>);
 struct Gathering {
     stream: Stream,
     output: BytesMut,
-    /// How many bytes the stream took.
-    written: u64,
+    frames: Frames,
+    /// How many bytes of answers were gathered that the stream has not taken.
+    owed: u64,
+    /// How many it took. What acknowledges a ping is none: who only pings takes no answer.
+    answered: u64,
 }
 
 impl Corked {
     pub(super) fn new(stream: Stream) -> Self {
-        Self(Arc::new(Mutex::new(Gathering { stream, output: BytesMut::new(), written: 0 })))
+        let (output, frames) = (BytesMut::new(), Frames::default());
+        Self(Arc::new(Mutex::new(Gathering { stream, output, frames, owed: 0, answered: 0 })))
     }
 
     /// Sends what was gathered.
@@ -35,9 +39,9 @@ impl Corked {
         self.lock().poll_send(cx)
     }
 
-    /// How many bytes were sent.
-    pub(super) fn written(&self) -> u64 {
-        self.lock().written
+    /// How many bytes of answers were sent, as far as what was written with them can be told apart.
+    pub(super) fn answered(&self) -> u64 {
+        self.lock().answered
     }
 
     fn lock(&self) -> MutexGuard<'_, Gathering> {
@@ -50,7 +54,7 @@ impl Gathering {
         while !self.output.is_empty() {
             match ready!(poll_write_buf(Pin::new(&mut self.stream), cx, &mut self.output))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                count => self.written += count as u64,
+                count => self.wrote(count),
             }
         }
         buffers::give_back(&mut self.output);
@@ -69,12 +73,71 @@ impl Gathering {
         }
         if length > buffers::SIZE {
             let count = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, pieces))?;
-            self.written += count as u64;
+            let mut left = count;
+            for piece in pieces {
+                let taken = piece.len().min(left);
+                self.owed += self.frames.look(&piece[..taken]);
+                left -= taken;
+            }
+            self.wrote(count);
             return Poll::Ready(Ok(count));
         }
         let output = buffers::provide(&mut self.output);
-        pieces.iter().for_each(|piece| output.put_slice(piece));
+        for piece in pieces {
+            self.owed += self.frames.look(piece);
+            output.put_slice(piece);
+        }
         Poll::Ready(Ok(length))
+    }
+
+    /// The stream took so many bytes: of answers, where there were any.
+    fn wrote(&mut self, count: usize) {
+        let answered = self.owed.min(count as u64);
+        self.owed -= answered;
+        self.answered += answered;
+    }
+}
+
+/// Tells the frames apart that are written (RFC 9113 section 4.1).
+#[derive(Default)]
+struct Frames {
+    /// The head of the next one, as far as it is known.
+    head: [u8; Self::HEAD],
+    known: usize,
+    /// How much of a payload is to come, and whether it is of an answer.
+    left: usize,
+    answers: bool,
+}
+
+impl Frames {
+    const HEAD: usize = 9;
+    /// The types that carry answers (section 6).
+    const DATA: u8 = 0;
+    const HEADERS: u8 = 1;
+
+    /// Looks at the next bytes; gives how many of them are of answers.
+    fn look(&mut self, mut bytes: &[u8]) -> u64 {
+        let mut answers = 0;
+        while !bytes.is_empty() {
+            if self.left > 0 {
+                let count = self.left.min(bytes.len());
+                self.left -= count;
+                bytes = &bytes[count..];
+                answers += if self.answers { count as u64 } else { 0 };
+                continue;
+            }
+            let count = (Self::HEAD - self.known).min(bytes.len());
+            self.head[self.known..self.known + count].copy_from_slice(&bytes[..count]);
+            self.known += count;
+            bytes = &bytes[count..];
+            if self.known == Self::HEAD {
+                let [high, middle, low, kind, ..] = self.head;
+                self.left = u32::from_be_bytes([0, high, middle, low]) as usize;
+                self.answers = matches!(kind, Self::DATA | Self::HEADERS);
+                self.known = 0;
+            }
+        }
+        answers
     }
 }
 
@@ -141,6 +204,24 @@ mod tests {
         poll_fn(|cx| corked.poll_uncork(cx)).await.unwrap();
         theirs.read_exact(&mut heard).await.unwrap();
         assert_eq!(&heard, b"ahoy, there");
+    }
+
+    #[tokio::test]
+    async fn answers_are_told_from_what_else_is_written() {
+        let (ours, _theirs) = tokio::io::duplex(1024);
+        let mut corked = Corked::new(Stream::boxed(ours));
+        let frame = |kind: u8, length: u8| {
+            [&[0, 0, length, kind, 0, 0, 0, 0, 1], &vec![kind; usize::from(length)][..]].concat()
+        };
+        let (ping, data) = (frame(6, 8), frame(0, 100));
+        for (said, answered) in [(&ping, 0), (&data, 100), (&ping, 100), (&frame(1, 5), 105)] {
+            // However it is cut.
+            for piece in said.chunks(4) {
+                corked.write_all(piece).await.unwrap();
+            }
+            poll_fn(|cx| corked.poll_uncork(cx)).await.unwrap();
+            assert_eq!(corked.answered(), answered);
+        }
     }
 
     #[tokio::test]

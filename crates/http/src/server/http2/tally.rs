@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
@@ -34,7 +34,7 @@ pub(super) enum Wait {
     Nothing,
     /// The next request after so many.
     Request(u64),
-    /// That the peer sends or takes something, after so many bytes and turns.
+    /// That the peer sends or takes something, after so many bytes of answers and turns.
     Peer(u64),
 }
 
@@ -44,21 +44,22 @@ impl Tally {
         self.begun.load(Ordering::Relaxed)
     }
 
-    /// What is waited for; where it is nothing, `cx` is woken once it is something.
-    pub(super) fn wait(&self, moved: u64, cx: &Context<'_>) -> Wait {
-        let wait = self.look(moved);
+    /// What is waited for after so many bytes of answers; where it is nothing, `cx` is woken once it
+    /// is something.
+    pub(super) fn wait(&self, answered: u64, cx: &Context<'_>) -> Wait {
+        let wait = self.look(answered);
         if wait != Wait::Nothing {
             return wait;
         }
         self.watch.register(cx.waker());
-        self.look(moved)
+        self.look(answered)
     }
 
-    fn look(&self, moved: u64) -> Wait {
+    fn look(&self, answered: u64) -> Wait {
         match (self.in_flight.load(Ordering::SeqCst), self.peers.load(Ordering::SeqCst)) {
             (0, _) => Wait::Request(self.begun()),
             (in_flight, peers) if peers < in_flight => Wait::Nothing,
-            _ => Wait::Peer(moved + self.turns.load(Ordering::SeqCst)),
+            _ => Wait::Peer(answered + self.turns.load(Ordering::SeqCst)),
         }
     }
 }
@@ -66,16 +67,22 @@ impl Tally {
 /// A request in flight.
 pub(super) struct InFlight {
     tally: Arc<Tally>,
-    is_peers: AtomicBool,
+    /// For which of its two bodies it is the peer who is to go on.
+    waits: AtomicU8,
     is_too_large: AtomicBool,
 }
+
+/// The request's body is to be sent by the peer.
+const TO_SEND: u8 = 1;
+/// The answer's is to be taken by it.
+const TO_TAKE: u8 = 2;
 
 impl InFlight {
     pub(super) fn begin(tally: &Arc<Tally>) -> Arc<Self> {
         tally.begun.fetch_add(1, Ordering::Relaxed);
         tally.in_flight.fetch_add(1, Ordering::SeqCst);
-        let no = || AtomicBool::new(false);
-        Arc::new(Self { tally: tally.clone(), is_peers: no(), is_too_large: no() })
+        let (waits, is_too_large) = (AtomicU8::new(0), AtomicBool::new(false));
+        Arc::new(Self { tally: tally.clone(), waits, is_too_large })
     }
 
     /// Whether its body was larger than it may be.
@@ -83,24 +90,30 @@ impl InFlight {
         self.is_too_large.load(Ordering::Relaxed)
     }
 
-    /// Whether it is the peer who is to go on.
-    fn set_peers(&self, is_peers: bool) {
-        if self.is_peers.swap(is_peers, Ordering::SeqCst) == is_peers {
-            return;
+    /// Whether it is the peer who is to go on with these bodies.
+    fn set_waits(&self, bodies: u8, is_peers: bool) {
+        let before = match is_peers {
+            true => self.waits.fetch_or(bodies, Ordering::SeqCst),
+            false => self.waits.fetch_and(!bodies, Ordering::SeqCst),
+        };
+        let after = if is_peers { before | bodies } else { before & !bodies };
+        if before != after {
+            self.tally.turns.fetch_add(1, Ordering::SeqCst);
         }
-        self.tally.turns.fetch_add(1, Ordering::SeqCst);
-        if is_peers {
-            self.tally.peers.fetch_add(1, Ordering::SeqCst);
-            self.tally.watch.wake();
-        } else {
-            self.tally.peers.fetch_sub(1, Ordering::SeqCst);
+        match (before, after) {
+            (0, 1..) => {
+                self.tally.peers.fetch_add(1, Ordering::SeqCst);
+                self.tally.watch.wake();
+            }
+            (1.., 0) => _ = self.tally.peers.fetch_sub(1, Ordering::SeqCst),
+            _ => {}
         }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.set_peers(false);
+        self.set_waits(TO_SEND | TO_TAKE, false);
         self.tally.in_flight.fetch_sub(1, Ordering::SeqCst);
         self.tally.watch.wake();
     }
@@ -129,7 +142,7 @@ impl hyper::body::Body for Asked {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        self.of.set_peers(polled.is_pending());
+        self.of.set_waits(TO_SEND, polled.is_pending());
         let Some(frame) = ready!(polled) else { return Poll::Ready(None) };
         let frame = frame?;
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -152,6 +165,12 @@ impl hyper::body::Body for Asked {
     }
 }
 
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.of.set_waits(TO_SEND, false);
+    }
+}
+
 /// The body of an answer. It is the peer who is to go on as long as it takes no more of it.
 pub(super) struct Answer {
     pub(super) body: Body,
@@ -160,7 +179,7 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn new(body: Body, of: Arc<InFlight>) -> Self {
-        of.set_peers(true);
+        of.set_waits(TO_TAKE, true);
         Self { body, of }
     }
 }
@@ -174,7 +193,7 @@ impl hyper::body::Body for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        self.of.set_peers(polled.is_ready());
+        self.of.set_waits(TO_TAKE, polled.is_ready());
         polled
     }
 
