@@ -25,8 +25,8 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// How many requests a connection may carry; any number.
     pub requests: Option<u64>,
-    /// How many requests of one HTTP/2 connection may be in flight, with up to 128 KiB of its
-    /// answer each; 128.
+    /// How many requests of one HTTP/2 connection may be in flight; 128. Of the answer to each some
+    /// 200 KiB at most are held for a peer that does not take it.
     pub streams: u32,
 }
 
