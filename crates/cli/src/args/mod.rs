@@ -91,9 +91,11 @@ pub enum Verb {
 /// The definition of the whole command line.
 #[must_use]
 pub fn command() -> Command {
-    // A flag with a value is given once. One without may come again, as it means the same.
+    // As with curl, the last of a flag that is given twice counts. Who names two places to listen at
+    // means both, and is told that it cannot be.
     let again = |flag: Arg| match flag.get_action() {
-        ArgAction::SetTrue => flag.clone().overrides_with(flag.get_id()),
+        _ if flag.is_positional() || flag.get_id() == "listen" => flag,
+        ArgAction::Set | ArgAction::SetTrue => flag.clone().overrides_with(flag.get_id()),
         _ => flag,
     };
     let verb = move |verb: Command| verb.mut_args(again);
