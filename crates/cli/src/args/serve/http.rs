@@ -1,16 +1,15 @@
 //! The arguments of `serve http`.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use portolan::{Endpoint, Scheme, Url, UrlError};
 
+use super::place::{HTTP, Place};
 use crate::args::login::Secret;
 use crate::args::pcap::PcapArgs;
 use crate::args::serving::{CertArgs, ServingArgs};
-use crate::args::values::{Field, duration, number, size, without_login};
+use crate::args::values::{Field, duration, number, size};
 
 /// Which files, where, and for whom.
 #[derive(Args, Clone, Debug)]
@@ -32,7 +31,12 @@ pub struct ServeHttpArgs {
     #[arg(value_name = "DIR", default_value = ".")]
     pub dir: PathBuf,
     /// Listen here: a URL, an address or a port; on 127.0.0.1 where no host is named, port 0 is any
-    #[arg(long, value_name = "URL", default_value = "127.0.0.1:8000")]
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "127.0.0.1:8000",
+        value_parser = |text: &str| Place::parse(text, &HTTP)
+    )]
     pub listen: Place,
     /// Listen with this many sockets, each with a loop of its own [default: one for each core]
     #[arg(long, value_name = "N", value_parser = |n: &str| number::<usize>(n, 1..=256))]
@@ -132,100 +136,4 @@ pub enum AccessLog {
     /// Not at all.
     #[value(help = None)]
     Off,
-}
-
-/// Where to listen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// With its scheme.
-    Url(Url),
-    /// Without: whether TLS is spoken is for other flags to say.
-    Bare(Endpoint),
-}
-
-impl Place {
-    /// The schemes that it can have.
-    pub const SCHEMES: [Scheme; 3] = [Scheme::Http, Scheme::Https, Scheme::Unix];
-    /// The port where none is given.
-    const PORT: u16 = 8000;
-
-    /// The URL of this place.
-    #[must_use]
-    pub fn url(&self, has_tls: bool) -> Url {
-        match self {
-            Self::Url(url) => url.clone(),
-            Self::Bare(endpoint) if has_tls => Url::from_endpoint(Scheme::Https, endpoint),
-            Self::Bare(endpoint) => Url::from_endpoint(Scheme::Http, endpoint),
-        }
-    }
-}
-
-impl FromStr for Place {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let url = match text.parse::<Url>() {
-            Ok(url) => open(url)?,
-            Err(UrlError::NoScheme) => return bare(text),
-            Err(error) => return Err(error.to_string()),
-        };
-        match url.scheme() {
-            Scheme::Http | Scheme::Https if url.path_and_query() != "/" => {
-                Err("where to listen has no path".to_owned())
-            }
-            scheme if Self::SCHEMES.contains(&scheme) => Ok(Self::Url(url)),
-            scheme => Err(format!("HTTP listens on http:, https: or unix:, not on {scheme}:")),
-        }
-    }
-}
-
-/// Says how a login is asked for where one is given.
-fn open(url: Url) -> Result<Url, String> {
-    without_login(url).map_err(|why| format!("{why}: --auth asks for one"))
-}
-
-/// Reads an address, a port, or both.
-fn bare(text: &str) -> Result<Place, String> {
-    let port = text.strip_prefix(':').unwrap_or(text);
-    let url = match port.parse::<u16>() {
-        Ok(port) => Url::parse_as(&format!("127.0.0.1:{port}"), Scheme::Tcp),
-        Err(_) => match Url::parse_as(text, Scheme::Tcp) {
-            Err(UrlError::MissingPort(_)) => {
-                Url::parse_as(&format!("{text}:{}", Place::PORT), Scheme::Tcp)
-            }
-            url => url,
-        },
-    };
-    let url = open(url.map_err(|error| error.to_string())?)?;
-    Ok(Place::Bare(url.endpoint()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn url(text: &str, has_tls: bool) -> String {
-        text.parse::<Place>().unwrap().url(has_tls).to_string()
-    }
-
-    #[test]
-    fn a_place_is_a_url_an_address_or_a_port() {
-        assert_eq!(url("8080", false), "http://127.0.0.1:8080/");
-        assert_eq!(url(":0", false), "http://127.0.0.1:0/");
-        assert_eq!(url("0.0.0.0", false), "http://0.0.0.0:8000/");
-        assert_eq!(url("[::1]:8443", true), "https://[::1]:8443/");
-        assert_eq!(url("http://localhost:9000", true), "http://localhost:9000/");
-        assert_eq!(url("unix:/run/site.sock", false), "unix:/run/site.sock");
-    }
-
-    #[test]
-    fn what_is_no_place_for_http_is_refused() {
-        let refused = |text: &str| text.parse::<Place>().unwrap_err();
-        assert!(refused("ftp://127.0.0.1").contains("not on ftp:"));
-        assert!(refused("http://127.0.0.1/a").contains("no path"));
-        for with_login in ["http://ann:secret@127.0.0.1:0", "ann:secret@127.0.0.1:0"] {
-            assert_eq!(refused(with_login), "where to listen has no login: --auth asks for one");
-        }
-        assert!(refused("127.0.0.1:99999").contains("port"), "{}", refused("127.0.0.1:99999"));
-    }
 }

@@ -1,6 +1,7 @@
 //! The arguments of `serve`: a subcommand for each protocol.
 
 pub mod http;
+pub mod place;
 pub mod ws;
 
 use clap::{Args, Subcommand};

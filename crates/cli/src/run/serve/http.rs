@@ -12,7 +12,8 @@ use super::access_log::AccessLog;
 use crate::args::applies::Given;
 use crate::args::listen::Model;
 use crate::args::login::Secret;
-use crate::args::serve::http::{AuthArgs, Place, ServeHttpArgs};
+use crate::args::serve::http::{AuthArgs, ServeHttpArgs};
+use crate::args::serve::place::HTTP;
 use crate::args::values::Field;
 use crate::console::Console;
 use crate::exit::Exit;
@@ -36,7 +37,7 @@ pub(super) async fn run(
 ) -> Result<Exit, Error> {
     let url = url(args);
     given.check(&BTreeSet::from([url.scheme()]))?;
-    given.check_serving(url.scheme(), &Place::SCHEMES)?;
+    given.check_serving(url.scheme(), &HTTP.schemes())?;
     args.serving.fault.validate(given)?;
     check(args)?;
     captured(&args.pcap, console, async |capture, console| {

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::applies::Given;
 use crate::args::listen::Model;
-use crate::args::serve::ws::{Place, ServeWsArgs};
+use crate::args::serve::place::WEBSOCKET;
+use crate::args::serve::ws::ServeWsArgs;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::run::capture::captured;
@@ -33,7 +34,7 @@ pub(super) async fn run(
 ) -> Result<Exit, Error> {
     let url = url(args);
     given.check(&BTreeSet::from([url.scheme()]))?;
-    given.check_serving(url.scheme(), &Place::SCHEMES)?;
+    given.check_serving(url.scheme(), &WEBSOCKET.schemes())?;
     args.serving.fault.validate(given)?;
     if args.serving.once && args.workers.is_some_and(|count| count > 1) {
         return Err(Error::new(Kind::Usage, "--once needs one worker"));
