@@ -253,12 +253,14 @@ impl Visit {
         self.server.has_access_log.then(|| Entry::new(request, &self.info.peer, &self.cx))
     }
 
-    /// Tells the access log, where there is one, of a request that was answered at once.
-    fn log_recent(&self, head: &Head<'_>, bytes: u64) {
-        if self.server.has_access_log {
-            let entry = Entry::of_head(head, &self.info.peer, &self.cx);
-            entry.answered(StatusCode::OK, bytes);
-        }
+    /// What the access log, where there is one, is to be told about a request that is answered at
+    /// once.
+    fn log_recent(&self, head: &Head<'_>) -> Option<Entry> {
+        self.server.has_access_log.then(|| {
+            let mut entry = Entry::of_head(head, &self.info.peer, &self.cx);
+            entry.has_status(StatusCode::OK);
+            entry
+        })
     }
 
     /// Tells the access log, where there is one, of a request that was refused: one without an entry

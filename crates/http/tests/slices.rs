@@ -294,6 +294,28 @@ async fn the_log_tells_every_answer() {
 }
 
 #[tokio::test]
+async fn the_log_tells_how_far_an_answer_came() {
+    let directory = TempDir::new().unwrap();
+    let size = 20 << 20;
+    fs::write(directory.path().join("large"), vec![b'x'; size]).unwrap();
+    let log = Arc::new(Log::default());
+    let listener = listener().await.with_observer(log.clone());
+    let server = Server::files(Files::new(directory.path()).unwrap()).with_access_log();
+    let url = serving(listener, server).await;
+    let mut peer = dial(&url).await;
+    // The second one goes by the fast lane.
+    peer.write_all(asking("/large", "").repeat(2).as_bytes()).await.unwrap();
+    peer.read_exact(&mut vec![0; size + 1000]).await.unwrap();
+    drop(peer);
+    while log.0.lock().unwrap().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let sent: Vec<_> = log.0.lock().unwrap().iter().map(|it| (it.status, it.bytes)).collect();
+    assert_eq!(sent[0], (200, size as u64));
+    assert!(sent[1].0 == 200 && (1..size as u64).contains(&sent[1].1), "{sent:?}");
+}
+
+#[tokio::test]
 async fn the_log_tells_of_requests_that_fail() {
     let directory = TempDir::new().unwrap();
     let log = Arc::new(Log::default());

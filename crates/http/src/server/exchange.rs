@@ -36,13 +36,21 @@ pub(super) struct Exchange<'a> {
     visit: &'a Visit,
     io: Buffered,
     /// What is to be sent after that.
-    file: Option<FileSlice>,
+    sending: Option<Sending>,
     scan: Scan,
     /// Requests so far.
     count: u64,
     may_rest: bool,
     /// Whether blank lines came since the last request: a rest would begin the limit anew.
     has_blank: bool,
+}
+
+/// A file that is sent behind what is in the buffer.
+struct Sending {
+    left: FileSlice,
+    /// What the access log is told of it, and how long it is.
+    entry: Option<Box<Entry>>,
+    length: u64,
 }
 
 /// What a connection comes to next.
@@ -99,7 +107,7 @@ impl<'a> Exchange<'a> {
     /// A connection that has carried `count` requests.
     pub(super) fn new(stream: Stream, visit: &'a Visit, count: u64, may_rest: bool) -> Self {
         let (io, scan) = (Buffered::new(stream), Scan::default());
-        Self { visit, io, file: None, scan, count, may_rest, has_blank: false }
+        Self { visit, io, sending: None, scan, count, may_rest, has_blank: false }
     }
 
     /// Answers requests, until there will be no other: the server stops and none is under way, or
@@ -156,9 +164,13 @@ impl<'a> Exchange<'a> {
 
     /// Sends what is to be sent.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        if let Some(file) = &mut self.file {
-            ready!(self.io.poll_send_file(cx, file))?;
-            self.file = None;
+        if let Some(Sending { left, entry, length }) = &mut self.sending {
+            let sent = self.io.poll_send_file(cx, left);
+            if let Some(entry) = entry {
+                entry.has_sent(*length - left.length());
+            }
+            ready!(sent)?;
+            self.sending = None;
         }
         self.io.poll_flush(cx)
     }
@@ -203,7 +215,7 @@ impl<'a> Exchange<'a> {
     /// Looks for requests in the buffer, and answers those that can be answered at once.
     fn find(&mut self) -> Found {
         loop {
-            if self.io.is_full() || self.file.is_some() {
+            if self.io.is_full() || self.sending.is_some() {
                 return Found::Full;
             }
             while self.io.input.starts_with(b"\r\n") {
@@ -255,8 +267,15 @@ impl<'a> Exchange<'a> {
         let key = || KeyBuffer::of_head(&head).filter(|_| may_persist);
         match self.visit.lookup(key) {
             Some(Lookup::Answer(answer)) if answer.is_small() || stream.is_plain() => {
-                self.file = answer.write(buffers::provide(output));
-                self.visit.log_recent(&head, answer.length());
+                let (entry, length) = (self.visit.log_recent(&head), answer.length());
+                match (answer.write(buffers::provide(output)), entry) {
+                    (Some(left), entry) => {
+                        let entry = entry.map(Box::new);
+                        self.sending = Some(Sending { left, entry, length });
+                    }
+                    (None, Some(mut entry)) => entry.has_sent(length),
+                    (None, None) => {}
+                }
             }
             lookup => {
                 let ticket = match lookup {

@@ -72,9 +72,16 @@ impl Entry {
 
     /// The answer begins.
     pub(super) fn begins(&mut self, response: &Response) {
+        self.has_status(response.status());
         if let Some(answered) = &mut self.answered {
-            answered.status = response.status().as_u16();
             answered.user = response.extensions().get().map(|User(user)| user.clone());
+        }
+    }
+
+    /// The answer has this status.
+    pub(super) fn has_status(&mut self, status: StatusCode) {
+        if let Some(answered) = &mut self.answered {
+            answered.status = status.as_u16();
         }
     }
 
@@ -87,10 +94,8 @@ impl Entry {
 
     /// The whole answer was this.
     pub(super) fn answered(mut self, status: StatusCode, bytes: u64) {
-        if let Some(answered) = &mut self.answered {
-            answered.status = status.as_u16();
-            answered.bytes = bytes;
-        }
+        self.has_status(status);
+        self.has_sent(bytes);
     }
 }
 

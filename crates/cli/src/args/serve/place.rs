@@ -24,12 +24,8 @@ pub const HTTP: Spoken = Spoken {
 };
 
 /// WebSocket.
-pub const WEBSOCKET: Spoken = Spoken {
-    plain: Scheme::Ws,
-    on_tls: Scheme::Wss,
-    who: "WebSockets listen",
-    login: "",
-};
+pub const WEBSOCKET: Spoken =
+    Spoken { plain: Scheme::Ws, on_tls: Scheme::Wss, who: "WebSockets listen", login: "" };
 
 impl Spoken {
     /// The schemes that a place can have.
