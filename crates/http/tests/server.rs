@@ -135,6 +135,30 @@ async fn idle_connections_end_with_the_server_and_others_are_told() {
 }
 
 #[tokio::test]
+async fn what_was_asked_before_the_server_stopped_is_answered() {
+    let listener = listener().await;
+    let url = listener.local_url();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let stopped = async move { drop(stopped.await) };
+    let routes = Router::new().route("/", get(|| async { "ahoy" }));
+    let server = tokio::spawn(Server::new(routes).serve(listener, stopped));
+    let (mut old, mut new) = (dial(&url).await, dial(&url).await);
+    let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    old.write_all(request).await.unwrap();
+    support::read_head(&mut old).await;
+    old.read_exact(&mut [0; 4]).await.unwrap();
+    for peer in [&mut old, &mut new] {
+        peer.write_all(request).await.unwrap();
+    }
+    stop.send(()).unwrap();
+    for peer in [&mut old, &mut new] {
+        let answer = rest(peer).await;
+        assert!(answer.contains("connection: close\r\n") && answer.ends_with("ahoy"), "{answer}");
+    }
+    server.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
     let url = server(Router::new().route("/", get(|| async { "ahoy" }))).await;
     let mut stream = Dialer::new().dial(&url.endpoint(), &context()).await.unwrap().stream;

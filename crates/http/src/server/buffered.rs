@@ -37,6 +37,8 @@ pub(super) enum Wait {
     Nothing,
     /// The first byte of a request.
     Request,
+    /// The same, when the server stops.
+    Last,
     /// The end of its head.
     Head,
     /// That the peer sends or takes anything.
