@@ -213,6 +213,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_was_let_in_is_attended_to_though_the_server_stops() {
+        let (stopping, (handled, mut count)) =
+            (CancellationToken::new(), mpsc::unbounded_channel());
+        stopping.cancel();
+        let mut visitors = Visitors::new(move |_: Connection, _: Context| {
+            let _ = handled.send(());
+            async { Ok(()) }
+        });
+        let (listener, _ends) = observed().await;
+        for _ in 0..32 {
+            let _peer = dial(&listener).await;
+            let cx = Context::new(Timeouts::default()).with_stopping(stopping.clone());
+            visitors.welcome(listener.accept().await, cx, None);
+        }
+        visitors.leave().await;
+        for _ in 0..32 {
+            count.try_recv().unwrap();
+        }
+    }
+
+    #[tokio::test]
     async fn waiting_for_the_one_connection_ends_with_the_shutdown() {
         let (listener, _ends) = observed().await;
         let listener = listener.with_proxy_protocol().once();

@@ -99,11 +99,14 @@ impl Relay {
         cx: &Context,
     ) -> Result<(), Error> {
         // Boxed, so that an established join does not hold the room that dialling takes.
-        let (near, far) = tokio::select! {
-            ends = Box::pin(self.meet(near, header, cx)) => ends?,
-            () = cx.stopping() => return Ok(()),
-        };
-        self.carry.join(near, far, cx).await.map(drop)
+        let meeting = Box::pin(self.meet(near, header, cx));
+        match cx.until_stopping(meeting).await {
+            Some(ends) => {
+                let (near, far) = ends?;
+                self.carry.join(near, far, cx).await.map(drop)
+            }
+            None => Ok(()),
+        }
     }
 
     /// Reaches the target for `near`, which is told where that fails.

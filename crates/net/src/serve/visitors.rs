@@ -228,10 +228,7 @@ async fn establish(
     cx: Context,
 ) -> Option<(Visit, Result<Option<Connection>, Error>)> {
     let accepted = now();
-    let admitted = tokio::select! {
-        admitted = incoming.admit(&cx) => admitted,
-        () = cx.stopping() => return None,
-    };
+    let admitted = cx.until_stopping(incoming.admit(&cx)).await?;
     if matches!(admitted, Ok(false)) {
         return None;
     }
@@ -239,10 +236,8 @@ async fn establish(
     visit.accepted = accepted;
     visit.slot = incoming.take_slot();
     let established = match admitted {
-        Ok(_) => tokio::select! {
-            established = incoming.establish(&cx) => established,
-            () = cx.stopping() => Ok(None),
-        },
+        // One that has nothing to wait for may have said something already.
+        Ok(_) => cx.until_stopping(incoming.establish(&cx)).await.unwrap_or(Ok(None)),
         Err(error) => Err(error),
     };
     Some((visit, established))
