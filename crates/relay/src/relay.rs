@@ -99,14 +99,12 @@ impl Relay {
         cx: &Context,
     ) -> Result<(), Error> {
         // Boxed, so that an established join does not hold the room that dialling takes.
-        let meeting = Box::pin(self.meet(near, header, cx));
-        match cx.until_stopping(meeting).await {
-            Some(ends) => {
-                let (near, far) = ends?;
-                self.carry.join(near, far, cx).await.map(drop)
-            }
-            None => Ok(()),
-        }
+        let (near, far) = tokio::select! {
+            biased;
+            ends = Box::pin(self.meet(near, header, cx)) => ends?,
+            () = cx.stopping() => return Ok(()),
+        };
+        self.carry.join(near, far, cx).await.map(drop)
     }
 
     /// Reaches the target for `near`, which is told where that fails.
