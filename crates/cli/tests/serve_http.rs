@@ -154,6 +154,26 @@ fn the_log_takes_the_form_that_is_asked_for() {
 }
 
 #[test]
+fn the_log_says_what_the_system_refused() {
+    let home = Portolan::new();
+    // Nobody may make a file here.
+    let serve = ["serve", "http", "/sys", "--upload", "--listen", ":0"];
+    let mut live = home.start(&serve);
+    let url = live.line().strip_prefix("listening on ").unwrap().to_owned();
+    let answer = ask(url.trim_end_matches('/'), "PUT /new", "", "ahoy");
+    assert_status(&answer, 403);
+    assert!(!answer.contains("os error"), "{answer}");
+    assert!(live.note().contains("\"PUT /new HTTP/1.1\" 403 "));
+    let note = live.note();
+    assert!(note.starts_with("403 for PUT /new: ") && note.contains("os error"), "{note}");
+
+    let (mut live, url) = serve_by(Portolan::new(), &[&serve[..], &["--json"]].concat());
+    ask(url.trim_end_matches('/'), "PUT /new", "", "ahoy");
+    let failure = request(&mut live)["failure"].clone();
+    assert!(failure.as_str().unwrap().contains("os error"), "{failure}");
+}
+
+#[test]
 fn flags_say_how_files_are_shown() {
     let (_live, url) = site(&[
         "--hidden",

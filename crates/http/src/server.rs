@@ -41,7 +41,7 @@ use crate::file_slice::FileSlice;
 use crate::files::Files;
 use crate::wire::Head;
 
-pub(crate) use self::log::User;
+pub(crate) use self::log::{Failure, User};
 pub(crate) use self::recent::Repeatable;
 
 /// Answers HTTP/1.1 and HTTP/2 requests with axum's routes.

@@ -33,6 +33,14 @@ pub fn text(answered: &Answered, now: Timestamp) -> String {
     format!("{peer} - {user} [{time}] \"{request}\" {status} {bytes} \"{referer}\" \"{agent}\"")
 }
 
+/// What the log has no room for: what the system refused the server.
+#[must_use]
+pub fn failure(answered: &Answered) -> Option<String> {
+    let Answered { method, target, status, failure, .. } = answered;
+    let why = failure.as_deref()?;
+    Some(format!("{status} for {method} {}: {why}", escaped(&shown(target))))
+}
+
 /// The body of a `request` line.
 #[must_use]
 pub fn json(answered: &Answered) -> Value {
@@ -48,6 +56,7 @@ pub fn json(answered: &Answered) -> Value {
         "ms": millis(answered.elapsed),
         "referer": answered.referer.as_deref().map(redact_reference),
         "agent": answered.agent,
+        "failure": answered.failure,
     })
 }
 
@@ -88,6 +97,7 @@ mod tests {
             elapsed: Duration::from_micros(2500),
             referer: None,
             agent: Some("curl/8.0".to_owned()),
+            failure: None,
         }
     }
 

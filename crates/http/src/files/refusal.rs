@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::negotiation::accepts_pages;
 use super::{PathError, page};
+use crate::server::Failure;
 
 /// Why a request gets no file.
 #[derive(Debug)]
@@ -16,11 +17,13 @@ pub(super) struct Refusal {
     status: StatusCode,
     why: String,
     header: Option<(HeaderName, HeaderValue)>,
+    /// What the system said, for who runs the server.
+    failure: Option<io::Error>,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, why: impl Into<String>) -> Self {
-        Self { status, why: why.into(), header: None }
+        Self { status, why: why.into(), header: None, failure: None }
     }
 
     pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -49,6 +52,9 @@ impl Refusal {
         *response.status_mut() = self.status;
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
         response.headers_mut().extend(self.header);
+        if let Some(error) = self.failure {
+            response.extensions_mut().insert(Failure(error.to_string()));
+        }
         response
     }
 }
@@ -102,6 +108,8 @@ impl From<io::Error> for Refusal {
             }
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "the server could not do this"),
         };
-        Self::new(status, why)
+        // That there is no such file, or is one already, is no failure of the server.
+        let is_ours = !matches!(status, StatusCode::NOT_FOUND | StatusCode::CONFLICT);
+        Self { failure: is_ours.then_some(error), ..Self::new(status, why) }
     }
 }

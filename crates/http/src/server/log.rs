@@ -21,6 +21,10 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 #[derive(Clone)]
 pub(crate) struct User(pub(crate) String);
 
+/// What the system refused the server: an extension of the response.
+#[derive(Clone)]
+pub(crate) struct Failure(pub(crate) String);
+
 /// A request, until it has been answered or is given up. When it is dropped, the observers are told
 /// how far it came.
 pub(super) struct Entry {
@@ -75,6 +79,7 @@ impl Entry {
         self.has_status(response.status());
         if let Some(answered) = &mut self.answered {
             answered.user = response.extensions().get().map(|User(user)| user.clone());
+            answered.failure = response.extensions().get().map(|Failure(why)| why.clone());
         }
     }
 
@@ -140,6 +145,7 @@ fn nothing(peer: &Endpoint) -> Answered {
         elapsed: Duration::ZERO,
         referer: None,
         agent: None,
+        failure: None,
     }
 }
 

@@ -30,6 +30,9 @@ impl AccessLog {
             Form::Json => self.console.log_json("request", &request::json(answered)),
             _ => {
                 self.console.log(&request::text(answered, jiff::Timestamp::now()));
+                if let Some(failure) = request::failure(answered) {
+                    self.console.note(&failure);
+                }
                 Ok(())
             }
         }
