@@ -248,7 +248,8 @@ fn it_connects_again_until_the_input_has_ended() {
 #[test]
 fn it_does_not_connect_again_for_nothing() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let args = [&format!("tcp://{free}"), "--reconnect", "--retry-backoff", "10ms"];
+    // Long enough for the end of the input to be noticed meanwhile, which is not waited out.
+    let args = [&format!("tcp://{free}"), "--reconnect", "--retry-backoff", "20s"];
     let run = connect(&args, "");
     assert_eq!(run.code, Some(7), "{}", run.err);
     assert_eq!(run.err.matches("connection refused").count(), 1, "{}", run.err);

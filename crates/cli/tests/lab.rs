@@ -244,14 +244,14 @@ fn faults() {
     assert!(code == 56 || code == 7, "{report}");
     let (code, report) = probe_with_fault("http", &["refuse"], &[]);
     assert_eq!((code, &report["error"]["phase"]), (7, &"connect".into()), "{report}");
-    let (code, report) = probe_with_fault("http", &["stall"], &["--timeout", "300ms"]);
+    let (code, report) = probe_with_fault("http", &["stall"], &["--timeout", "2s"]);
     assert_eq!((code, &report["error"]["phase"]), (28, &"wait".into()), "{report}");
     let (code, report) = probe_with_fault("http", &["GET /: reply=503"], &[]);
     assert_eq!(
         (code, &report["notes"][0]),
         (0, &"answered with status 503 Service Unavailable".into())
     );
-    let (code, report) = probe_with_fault("https", &["stall"], &["-k", "--timeout", "300ms"]);
+    let (code, report) = probe_with_fault("https", &["stall"], &["-k", "--timeout", "2s"]);
     assert_eq!((code, &report["error"]["phase"]), (28, &"tls".into()), "{report}");
     let (code, _) = probe_with_fault("udp", &["udp: loss=100%"], &["--idle-timeout", "20ms"]);
     assert_eq!(code, 28);
