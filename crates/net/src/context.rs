@@ -135,18 +135,26 @@ impl Context {
         self.deadline
     }
 
+    /// How long a handler that is asked to finish goes on waiting for its peer, 200 ms: what the
+    /// peer said before may be under way.
+    pub const QUIET: Duration = Duration::from_millis(200);
+
     /// Waits until a server that is shutting down asks its handlers to finish. Never, for a client.
     pub async fn stopping(&self) {
         self.shared.stopping.cancelled().await;
     }
 
-    /// Runs `future` until it ends, or gives `None` once a server asks its handlers to finish. What
-    /// is ready is taken before that.
+    /// Runs `future` until it ends, or gives `None` when a server has asked its handlers to finish
+    /// and nothing came of it for [`QUIET`](Self::QUIET).
     pub async fn until_stopping<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let stopped = async {
+            self.stopping().await;
+            tokio::time::sleep(Self::QUIET).await;
+        };
         tokio::select! {
             biased;
             output = future => Some(output),
-            () = self.stopping() => None,
+            () = stopped => None,
         }
     }
 

@@ -12,7 +12,7 @@ mod visit;
 mod visitors;
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,9 @@ pub(crate) use self::visit::Visit;
 
 use self::visitors::Visitors;
 use crate::{Connection, Context, Listener};
+
+/// The time that the runtime needs to look whether somebody has connected.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// What a server does with a connection, or with a [`Session`](crate::Session) of datagrams.
 ///
@@ -88,8 +91,9 @@ impl<H: Handler> Handler for Arc<H> {
 }
 
 /// Accepts connections and hands each to `handler`, in a task of its own, until `shutdown` is
-/// ready. Then the listener is closed, handlers are told by [`Context::stopping`], and those that
-/// have not ended within the listener's drain limit are dropped.
+/// ready. Then the listener is closed, once those who had connected before are let in, handlers are
+/// told by [`Context::stopping`], and those that have not ended within the listener's drain limit
+/// are dropped.
 ///
 /// The observers of the listener see [`Event::Opened`](portolan_core::Event::Opened), once it is
 /// known who the peer is, and [`Event::Closed`](portolan_core::Event::Closed) for each connection,
@@ -106,12 +110,44 @@ pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Fut
     let faults = settings.faults.clone();
     let mut visitors = Visitors::new(handler);
     let mut shutdown = pin!(shutdown);
-    let is_its_one_served = 'accepting: loop {
+    let is_its_one_served = accept(&listener, &mut visitors, &cx, shutdown.as_mut()).await;
+    // Where it was for one connection, it is closed now.
+    let last = (!listener.settings.once).then_some(listener);
+    if is_its_one_served {
+        let all = async {
+            visitors.all().await;
+            faults.delivered().await;
+        };
+        tokio::select! {
+            () = all => return,
+            () = shutdown => {}
+        }
+    }
+    let all = async {
+        if let Some(listener) = last {
+            accept_last(&listener, &mut visitors, &cx).await;
+        }
+        stopping.cancel();
+        visitors.leave().await;
+        faults.delivered().await;
+    };
+    Context::new(Timeouts::default()).limited(Some(drain)).until_deadline(all).await;
+}
+
+/// Lets in who connects, until the shutdown, or until one is served who is to be the only one:
+/// whether that is so.
+async fn accept(
+    listener: &Listener,
+    visitors: &mut Visitors<impl Handler>,
+    cx: &Context,
+    mut shutdown: Pin<&mut impl Future<Output = ()>>,
+) -> bool {
+    loop {
         // One wait for the next connection, whoever ends meanwhile: a pause after a failure counts.
         let mut accepting = pin!(listener.accept());
         let incoming = loop {
             tokio::select! {
-                () = &mut shutdown => break 'accepting false,
+                () = &mut shutdown => return false,
                 incoming = &mut accepting => break incoming,
                 Some(()) = visitors.next() => {}
             }
@@ -124,31 +160,28 @@ pub async fn serve(listener: Listener, handler: impl Handler, shutdown: impl Fut
         let (established, is_established) = oneshot::channel();
         visitors.welcome(incoming, cx, Some(established));
         tokio::select! {
-            () = &mut shutdown => break false,
+            () = &mut shutdown => return false,
             // Who does not get so far as to be served does not count.
             is_established = is_established => if is_established.is_ok() {
-                break true;
+                return true;
             },
         }
-    };
-    drop(listener);
-    if is_its_one_served {
-        tokio::select! {
-            () = visitors.all() => return faults.delivered().await,
-            () = &mut shutdown => {}
-        }
     }
-    stopping.cancel();
-    let all = async {
-        visitors.leave().await;
-        faults.delivered().await;
-    };
-    Context::new(Timeouts::default()).limited(Some(drain)).until_deadline(all).await;
+}
+
+/// Lets in who had connected before the shutdown.
+async fn accept_last(listener: &Listener, visitors: &mut Visitors<impl Handler>, cx: &Context) {
+    // Under a flood there would always be another one.
+    let last = Context::new(Timeouts::default()).limited(Some(Context::QUIET));
+    while let Some(incoming) = last.limited(Some(LOOK)).until_deadline(listener.accept()).await {
+        let cx = cx.of_connection(incoming.peer());
+        visitors.welcome(incoming, cx, None);
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
+    use std::future::{pending, ready};
     use std::sync::Mutex;
     use std::time::Instant;
 
@@ -238,7 +271,7 @@ mod tests {
         let (listener, _ends) = observed().await;
         let listener = listener.with_proxy_protocol().once();
         let mut silent = dial(&listener).await.stream;
-        let shutdown = async { tokio::time::sleep(Duration::from_millis(20)).await };
+        let shutdown = async { tokio::time::sleep(Duration::from_millis(300)).await };
         serve(listener, |_: Connection, _: Context| async { Ok(()) }, shutdown).await;
         let closed = silent.read(&mut [0]).now_or_never();
         assert_eq!(closed.unwrap().unwrap(), 0);
@@ -351,6 +384,36 @@ mod tests {
         server.await.unwrap();
         assert_eq!(ends.recv().await.unwrap(), None);
         assert_eq!(peer.read(&mut [0]).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_said_something_at_rest_before_the_end_is_heard() {
+        let (listener, _ends) = observed().await;
+        let mut peer = dial(&listener).await.stream;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn(serve(listener, OneByOne, async { drop(stopped.await) }));
+        peer.write_all(b"ahoy").await.unwrap();
+        assert_eq!(peer.read_u8().await.unwrap(), 1);
+        peer.write_all(b"ahoy").await.unwrap();
+        drop(stop);
+        assert_eq!(peer.read_u8().await.unwrap(), 2);
+        assert_eq!(peer.read(&mut [0]).await.unwrap(), 0);
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_had_connected_before_the_end_is_heard() {
+        let (listener, _ends) = observed().await;
+        let mut peers = Vec::new();
+        for _ in 0..3 {
+            let mut peer = dial(&listener).await.stream;
+            peer.write_all(b"ahoy").await.unwrap();
+            peers.push(peer);
+        }
+        serve(listener, OneByOne, ready(())).await;
+        for mut peer in peers {
+            assert_eq!(peer.read_u8().await.unwrap(), 1);
+        }
     }
 
     #[tokio::test]

@@ -101,10 +101,10 @@ impl End {
     }
 
     /// Tells the peer that nothing comes of it, where there is a way to say so.
-    pub(crate) async fn turn_away(self, reason: &str) {
+    pub(crate) async fn turn_away(self, code: ws::CloseCode, reason: &str) {
         if let Self::Messages(Messages::WebSocket(mut socket, _)) = self {
             // Who has gone already need not be told.
-            let _ = socket.close(ws::CloseCode::BAD_GATEWAY, reason).await;
+            let _ = socket.close(code, reason).await;
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portolan_core::{Endpoint, Error, Kind, Url};
 use portolan_net::proxy_protocol::ProxyHeader;
 use portolan_net::{Connection, Context, Dialer, Handler, Retry, Session, retry};
-use portolan_ws as ws;
+use portolan_ws::{self as ws, CloseCode};
 
 use crate::{Carry, End, Messages};
 
@@ -99,26 +99,27 @@ impl Relay {
         cx: &Context,
     ) -> Result<(), Error> {
         // Boxed, so that an established join does not hold the room that dialling takes.
-        let (near, far) = tokio::select! {
-            biased;
-            ends = Box::pin(self.meet(near, header, cx)) => ends?,
-            () = cx.stopping() => return Ok(()),
-        };
+        let Some((near, far)) = Box::pin(self.meet(near, header, cx)).await? else { return Ok(()) };
         self.carry.join(near, far, cx).await.map(drop)
     }
 
-    /// Reaches the target for `near`, which is told where that fails.
+    /// Reaches the target for `near`, which is told where that fails; `None` where the server
+    /// stops meanwhile.
     async fn meet(
         &self,
         near: End,
         header: Option<Vec<u8>>,
         cx: &Context,
-    ) -> Result<(End, End), Error> {
-        match self.reach(header, cx).await {
-            Ok(far) => Ok((near, far)),
-            Err(error) => {
-                near.turn_away("the target cannot be reached").await;
+    ) -> Result<Option<(End, End)>, Error> {
+        match cx.until_stopping(self.reach(header, cx)).await {
+            Some(Ok(far)) => Ok(Some((near, far))),
+            Some(Err(error)) => {
+                near.turn_away(CloseCode::BAD_GATEWAY, "the target cannot be reached").await;
                 Err(error)
+            }
+            None => {
+                near.turn_away(CloseCode::GOING_AWAY, "the server stops").await;
+                Ok(None)
             }
         }
     }

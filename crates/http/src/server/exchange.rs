@@ -26,8 +26,6 @@ use crate::wire::{BadRequest, Fields, Head, Scan, settle_version};
 /// How long a peer that is sent away is listened to: a connection that is closed with bytes unread
 /// is reset, and the peer would not learn why (RFC 9112 section 9.6).
 pub(super) const FAREWELL: Duration = Duration::from_secs(2);
-/// How long an idle connection outlives the server: a request sent before that may be under way.
-const QUIET: Duration = Duration::from_millis(200);
 /// How long a connection is silent before it rests, which saves memory and costs some calls of the
 /// system; not at all where more connections than this are awake.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -189,7 +187,7 @@ impl<'a> Exchange<'a> {
             return Poll::Ready(Next::End(End::Refuse(BadRequest::TooSlow, None)));
         }
         if self.visit.cx.is_stopping() || stopping.poll(cx).is_ready() {
-            ready!(self.io.poll_limit(cx, Wait::Last, QUIET));
+            ready!(self.io.poll_limit(cx, Wait::Last, portolan_net::Context::QUIET));
             return Poll::Ready(Next::End(End::Close { lingers: false }));
         }
         let limit = if self.count == 0 { limits.head_time } else { limits.keep_alive };

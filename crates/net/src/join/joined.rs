@@ -15,8 +15,6 @@ use crate::{Context, Stream, now};
 
 /// How long the far end may go on once the near one has said all, with [`Until::Near`].
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// With no bytes moving for so long, a join has nothing to finish when the server stops.
-const QUIET: Duration = Duration::from_millis(200);
 
 /// Streams, and a way from each to the other; from one to itself, where there is one only.
 pub(super) struct Joined<const N: usize> {
@@ -143,7 +141,7 @@ impl<const N: usize> Joined<N> {
                     || broken.cause.kind() == io::ErrorKind::BrokenPipe;
                 return Some(if is_closed { self.end() } else { Err(Failure::Broken(broken)) });
             }
-            if self.is_stopping && now() >= self.moved_at + QUIET {
+            if self.is_stopping && now() >= self.moved_at + Context::QUIET {
                 return Some(Ok(()));
             }
         }
@@ -162,7 +160,8 @@ impl<const N: usize> Joined<N> {
 
     /// When to look again, if nothing happens before.
     fn next_instant(&self) -> Option<Instant> {
-        let quiet = (self.is_stopping && !self.is_under_way()).then(|| self.moved_at + QUIET);
+        let quiet =
+            (self.is_stopping && !self.is_under_way()).then(|| self.moved_at + Context::QUIET);
         let idle = self.idle.map(|limit| self.moved_at + limit);
         let paused = self.unfinished().filter_map(Flow::paused_until).min();
         [quiet, idle, paused, self.over_at].into_iter().flatten().min()

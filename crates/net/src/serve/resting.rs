@@ -76,17 +76,12 @@ impl<T: AsFd> Resting<T> {
                     return Poll::Ready(Some(Rested::Woken(one)));
                 }
             }
-            match self.queue.poll_expired(cx) {
-                Poll::Ready(Some(expired)) => {
-                    self.keys[slot(expired.get_ref())] = None;
-                    return Poll::Ready(Some(Rested::Expired));
-                }
-                Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Pending => {}
-            }
-            // It fails when the runtime ends.
-            let Ok(mut ready) = ready!(self.epoll.poll_read_ready(cx)) else {
-                return Poll::Pending;
+            // Who has said something wakes, though the limit has passed meanwhile.
+            let mut ready = match self.epoll.poll_read_ready(cx) {
+                Poll::Ready(Ok(ready)) => ready,
+                // The runtime ends.
+                Poll::Ready(Err(_)) => return Poll::Pending,
+                Poll::Pending => return self.poll_expired(cx),
             };
             let mut events = [MaybeUninit::uninit(); BATCH];
             match epoll::wait(ready.get_inner(), &mut events, Some(&AT_ONCE)) {
@@ -96,6 +91,14 @@ impl<T: AsFd> Resting<T> {
                 _ => ready.clear_ready(),
             }
         }
+    }
+
+    fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Option<Rested<T>>> {
+        let expired = ready!(self.queue.poll_expired(cx));
+        Poll::Ready(expired.map(|expired| {
+            self.keys[slot(expired.get_ref())] = None;
+            Rested::Expired
+        }))
     }
 
     fn take(&mut self, slot: usize) -> Option<T> {
@@ -167,5 +170,16 @@ mod tests {
         assert!(matches!(rested, Some(Rested::Expired)));
         assert!(crate::now() - started < LIMIT + Duration::from_secs(1));
         assert!(futures_util::poll!(poll_fn(|cx| resting.poll_next(cx))).is_pending());
+    }
+
+    #[tokio::test]
+    async fn what_is_said_counts_though_the_limit_has_passed() {
+        let (mut theirs, mut ours) = pairs(1);
+        let mut resting = Resting::new().unwrap();
+        assert!(resting.add(ours.remove(0), Duration::from_millis(5)).is_ok());
+        theirs[0].write_all(b"ahoy").unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let rested = poll_fn(|cx| resting.poll_next(cx)).await;
+        assert!(matches!(rested, Some(Rested::Woken(_))));
     }
 }

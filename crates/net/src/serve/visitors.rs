@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use portolan_core::{Error, Kind};
+use portolan_core::{Error, Kind, Timeouts};
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
 
@@ -71,8 +71,10 @@ impl<H: Handler> Visitors<H> {
         while self.next().await.is_some() {}
     }
 
-    /// Waits until all have ended; those that rest do at once.
+    /// Waits until all have ended; those that rest do, unless they say something now.
     pub(super) async fn leave(&mut self) {
+        let quiet = Context::new(Timeouts::default()).limited(Some(Context::QUIET));
+        while let Some(Some(())) = quiet.until_deadline(self.next()).await {}
         self.resting = None;
         while self.tasks.join_next().await.is_some() {}
     }
