@@ -304,12 +304,13 @@ impl Client {
         }
         let answering = cx
             .within(SEND, async {
+                let mut flushes = watch.flushes();
                 let answer = self.begin(request, cx).await?;
                 // An answer before the request is out is an early refusal, or a failure.
-                let flushed = pin!(watch.flushed());
+                let flushed = pin!(flushes.changed());
                 Ok(match beside(&mut self.driver, future::select(answer, flushed)).await {
                     Either::Left((answer, _)) => Either::Left(future::ready(answer)),
-                    Either::Right(((), answer)) => Either::Right(answer),
+                    Either::Right((_, answer)) => Either::Right(answer),
                 })
             })
             .await

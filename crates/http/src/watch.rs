@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use portolan_net::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use crate::error::HEAD_MAX;
 
@@ -29,7 +29,7 @@ pub(crate) struct Watched {
 /// What was seen.
 #[derive(Default)]
 pub(crate) struct Watch {
-    flushed: Notify,
+    flushed: watch::Sender<()>,
     heard: Mutex<Heard>,
 }
 
@@ -56,9 +56,10 @@ impl Watched {
 }
 
 impl Watch {
-    /// Waits until what was written has been handed to the system.
-    pub(crate) async fn flushed(&self) {
-        self.flushed.notified().await;
+    /// Hears, from now on, that what was written has been handed to the system. There are several
+    /// who want to know where requests go out together.
+    pub(crate) fn flushes(&self) -> watch::Receiver<()> {
+        self.flushed.subscribe()
     }
 
     /// Begins an exchange of HTTP/1.1: what the peer said before does not explain what comes.
@@ -145,12 +146,32 @@ impl AsyncWrite for Watched {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         if std::mem::take(&mut self.is_dirty) {
-            self.watch.flushed.notify_one();
+            self.watch.flushed.send_replace(());
         }
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn all_whose_requests_went_out_together_hear_of_it() {
+        let (ours, _theirs) = tokio::io::duplex(64);
+        let watch = Arc::new(Watch::default());
+        let mut stream = Watched::new(Stream::boxed(ours), watch.clone());
+        let mut both = [watch.flushes(), watch.flushes()];
+        stream.write_all(b"ahoy").await.unwrap();
+        assert!(both.iter_mut().all(|flushes| flushes.changed().now_or_never().is_none()));
+        stream.flush().await.unwrap();
+        assert!(both.iter_mut().all(|flushes| flushes.changed().now_or_never().is_some()));
     }
 }

@@ -244,3 +244,30 @@ async fn a_connection_carries_as_many_requests_as_it_may() {
     ended.until_deadline(connection).await.unwrap().unwrap().unwrap();
     assert!(sender.send_request(request("/")).await.is_err());
 }
+
+#[tokio::test]
+async fn who_is_told_that_it_is_over_may_still_say_something() {
+    const REQUEST: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\
+        \0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01a";
+    const PING: usize = 6;
+    let url = server(Limits { requests: Some(1), ..Limits::default() }).await;
+    let mut peer = dial(&url).await;
+    peer.write_all(REQUEST).await.unwrap();
+    let ping = loop {
+        let mut head = [0; 9];
+        peer.read_exact(&mut head).await.unwrap();
+        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+        peer.read_exact(&mut payload).await.unwrap();
+        if usize::from(head[3]) == PING {
+            break payload;
+        }
+    };
+    let answer = [&b"\0\0\x08\x06\x01\0\0\0\0"[..], &ping].concat();
+    peer.write_all(&answer).await.unwrap();
+    peer.read_to_end(&mut Vec::new()).await.unwrap();
+    // The first one would reset a connection that is closed, and the second one would fail.
+    for _ in 0..2 {
+        peer.write_all(&answer).await.unwrap();
+        tokio::time::sleep(SHORT).await;
+    }
+}

@@ -36,6 +36,8 @@ struct Shared {
     piece: Option<Result<Piece, io::Error>>,
     is_wanted: bool,
     is_dropped: bool,
+    /// Whether no more is handed on.
+    is_cut: bool,
     body: Option<Waker>,
     feed: Option<Waker>,
 }
@@ -170,6 +172,17 @@ impl Feed {
     }
 }
 
+impl Drop for Feed {
+    /// Who is still waiting, in a task of its own, does so in vain.
+    fn drop(&mut self) {
+        let mut shared = lock(&self.shared);
+        shared.is_cut = true;
+        if let Some(waker) = shared.body.take() {
+            waker.wake();
+        }
+    }
+}
+
 impl Body for RequestBody {
     type Data = Bytes;
     type Error = io::Error;
@@ -188,9 +201,13 @@ impl Body for RequestBody {
         if let Some(waker) = shared.feed.take() {
             waker.wake();
         }
-        let Some(piece) = piece else {
-            shared.body = Some(cx.waker().clone());
-            return Poll::Pending;
+        let piece = match piece {
+            Some(piece) => piece,
+            None if shared.is_cut => Err(io::Error::other(Broken::Cut.to_string())),
+            None => {
+                shared.body = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
         };
         drop(shared);
         Poll::Ready(match piece {

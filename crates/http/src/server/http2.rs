@@ -47,12 +47,13 @@ pub(super) async fn serve(stream: Stream, visit: Visit) -> Result<(), Error> {
         let (visit, of) = (visit.clone(), InFlight::begin(&tally));
         async move { Ok::<_, Infallible>(answer(&visit, request, of).await) }
     });
-    let stream = Corked::new(stream);
+    let mut stream = Corked::new(stream);
     let limits = &visit.server.limits;
     let exchange = builder(limits).serve_connection(TokioIo::new(stream.clone()), service);
     let (mut exchange, mut stopping) = (pin!(exchange), pin!(visit.cx.stopping().fuse()));
     let mut watch = Watch::new(limits);
-    poll_fn(|cx| {
+    let mut is_over = false;
+    let ended = poll_fn(|cx| {
         loop {
             let is_last = limits.requests.is_some_and(|most| tally.begun() >= most);
             if stopping.as_mut().poll(cx).is_ready() || is_last {
@@ -60,6 +61,7 @@ pub(super) async fn serve(stream: Stream, visit: Visit) -> Result<(), Error> {
                 exchange.as_mut().graceful_shutdown();
             }
             if let Poll::Ready(ended) = exchange.as_mut().poll(cx) {
+                is_over = true;
                 return Poll::Ready(ended.map_err(|error| failure(Kind::Protocol, error)));
             }
             // Now there is nothing else to do.
@@ -76,7 +78,16 @@ pub(super) async fn serve(stream: Stream, visit: Visit) -> Result<(), Error> {
             exchange.as_mut().graceful_shutdown();
         }
     })
-    .await
+    .await;
+    if is_over {
+        // What the peer still says, of windows and pings, would reset a closed connection, and with
+        // it what the peer has not taken yet.
+        let mut nowhere = tokio::io::sink();
+        let until_gone = tokio::io::copy(&mut stream, &mut nowhere);
+        let farewell = visit.cx.limited(Some(FAREWELL));
+        let _ = farewell.until_deadline(Box::pin(until_gone)).await;
+    }
+    ended
 }
 
 fn builder(limits: &Limits) -> http2::Builder<InPlace> {
