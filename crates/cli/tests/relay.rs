@@ -5,6 +5,7 @@
 #[expect(dead_code, reason = "these tests need no requests of HTTP")]
 mod support;
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::iter;
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
@@ -14,6 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use portolan::net::now;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 use support::{Live, Portolan, Servers, dial, echo, peer, run, serve, serve_by};
 
@@ -423,6 +425,19 @@ fn what_a_fault_holds_back_is_delivered_after_a_signal() {
     live.signal(Signal::TERM);
     assert_eq!(rest(client).unwrap(), b"ahoy");
     assert_eq!(live.end().code, Some(0));
+}
+
+#[test]
+fn a_signal_ends_the_preparations() {
+    let portolan = Portolan::new();
+    let roots = portolan.home.path().join("roots");
+    mknodat(CWD, &roots, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let flags = ["--cacert", roots.to_str().unwrap()];
+    let mut relay = portolan.start(&[&["relay", "tcp:0", "tls:localhost:1"], &flags[..]].concat());
+    // It is opened once it is being read, and says nothing.
+    let _silent = File::options().write(true).open(&roots).unwrap();
+    relay.signal(Signal::TERM);
+    assert_eq!(relay.end().code, Some(130));
 }
 
 #[test]

@@ -42,8 +42,12 @@ async fn carry(
     capture: Option<Capture>,
     console: &Console,
 ) -> Result<Exit, Error> {
-    let relay = relay(args, capture.clone()).await?;
     let mut signals = Signals::catch()?;
+    // A file of certificates may be a pipe.
+    let relay = tokio::select! {
+        relay = relay(args, capture.clone()) => relay?,
+        () = signals.next() => return Ok(Exit::from(Kind::Interrupted)),
+    };
     descriptors::raise();
     let entrance = Entrance {
         args: &args.serving,

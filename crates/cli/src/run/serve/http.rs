@@ -52,12 +52,17 @@ async fn serve(
     capture: Option<Capture>,
     console: &Console,
 ) -> Result<Exit, Error> {
+    let mut signals = Signals::catch()?;
+    // It may ask for a password.
+    let files = tokio::select! {
+        files = files(args, console) => files?,
+        () = signals.next() => return Ok(Exit::from(Kind::Interrupted)),
+    };
     let log = AccessLog::new(args.access_log, console);
-    let mut server = Server::files(files(args, console).await?).with_limits(limits(args));
+    let mut server = Server::files(files).with_limits(limits(args));
     if log.is_some() {
         server = server.with_access_log();
     }
-    let mut signals = Signals::catch()?;
     descriptors::raise();
     let entrance = entrance(args, url, capture, console);
     let end = CancellationToken::new();
