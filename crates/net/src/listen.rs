@@ -26,6 +26,7 @@ use crate::{Access, Meter, Observer, Stream, now, tls};
 
 pub(crate) use self::bind::{SocketFile, bind_addresses, cannot_listen};
 pub use self::incoming::Incoming;
+pub(crate) use self::incoming::farewell;
 
 /// How many who are refused are bidden farewell at once; more are just closed.
 const FAREWELLS: usize = 256;

@@ -96,14 +96,12 @@ impl Incoming {
         Ok(())
     }
 
-    /// Ends the connection so that the peer sees an orderly end. What it still sends is read for a
-    /// while: a connection that is closed with bytes unread is reset.
+    /// Ends the connection so that the peer sees an orderly end.
     async fn dismiss(&mut self, cx: &Context) {
-        let _ = self.stream.shutdown().await;
         // Under a flood the rest must do without.
-        if let Ok(_one_of_few) = self.farewells.clone().try_acquire_owned() {
-            let gone = until_gone(&mut self.stream);
-            cx.limited(Some(FAREWELL)).until_deadline(gone).await;
+        match self.farewells.clone().try_acquire_owned() {
+            Ok(_one_of_few) => farewell(&mut self.stream, cx).await,
+            Err(_) => _ = self.stream.shutdown().await,
         }
     }
 
@@ -182,6 +180,16 @@ async fn hold(mut stream: Stream, cx: &Context) {
         () = until_gone(&mut stream) => {}
         () = cx.stopping() => {}
     }
+}
+
+/// Ends a stream. What the peer still sends is read for a while: a connection that is closed with
+/// bytes unread is reset.
+pub(crate) async fn farewell(stream: &mut Stream, cx: &Context) {
+    let gone = async {
+        let _ = stream.shutdown().await;
+        until_gone(stream).await;
+    };
+    cx.limited(Some(FAREWELL)).until_deadline(gone).await;
 }
 
 /// Reads, for nothing, until the peer has ended.

@@ -18,6 +18,7 @@ use super::pem::Roots;
 use super::verify::ClientVerifier;
 use super::version::Versions;
 use super::{Identity, Info, Untrusted, Version, provider};
+use crate::listen::farewell;
 use crate::pcap::Tap;
 use crate::{Context, Stream};
 
@@ -115,18 +116,30 @@ impl Server {
     /// [`Kind::Untrusted`] with an [`Untrusted`] for the client's certificate, [`Kind::Tls`] with a
     /// [`HandshakeError`](super::HandshakeError) or an I/O error, and [`Kind::Timeout`].
     pub async fn accept(&self, stream: Stream, cx: &Context) -> Result<(Stream, Info), Error> {
-        cx.within(Phase::TLS, self.handshake(stream, cx)).await
+        let mut refused = None;
+        let accepted = cx.within(Phase::TLS, self.handshake(stream, &mut refused, cx)).await;
+        if let Some(mut stream) = refused {
+            // Why is in an alert, which the client may have yet to read.
+            farewell(&mut stream, cx).await;
+        }
+        accepted
     }
 
-    async fn handshake(&self, stream: Stream, cx: &Context) -> Result<(Stream, Info), Error> {
+    async fn handshake(
+        &self,
+        stream: Stream,
+        refused: &mut Option<Stream>,
+        cx: &Context,
+    ) -> Result<(Stream, Info), Error> {
         let mut config = self.config.get_or_try_init(|| async { self.build() }).await?.clone();
         let hold = stream.tap().and_then(Tap::hold);
         if let Some(hold) = &hold {
             let config = Arc::make_mut(&mut config);
             config.key_log = CapturedKeyLog::new(hold.tap(), &config.key_log);
         }
-        let accepted = TlsAcceptor::from(config).accept(stream).await;
-        let stream = accepted.map_err(|error| {
+        let accepted = TlsAcceptor::from(config).accept(stream).into_fallible().await;
+        let stream = accepted.map_err(|(error, stream)| {
+            *refused = Some(stream);
             let error = failure(error, End::Server, "the client");
             if let Some(untrusted) = error.find::<Untrusted>() {
                 report_certificate(&untrusted.chain, cx);

@@ -202,6 +202,26 @@ async fn in_tls_1_3_the_refusal_of_a_client_comes_with_the_first_read() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_refused_may_say_something_before_it_reads_why() {
+    let ca = Ca::named("Root");
+    let server = ca.server().with_client_ca([ca.der()]).unwrap();
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let (cx, _) = context();
+    let its_cx = cx.clone();
+    let refusing =
+        tokio::spawn(async move { server.accept(Stream::boxed(far), &its_cx).await.map(drop) });
+    let dialled = ca.client().connect(Stream::boxed(near), &host("a.example"), &cx).await;
+    let mut client = dialled.unwrap().0;
+    // By then it has been refused.
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    client.write_all(b"ahoy").await.unwrap();
+    client.flush().await.unwrap();
+    assert!(refusal_of(&client.read_u8().await.unwrap_err()).is_some());
+    drop(client);
+    assert_eq!(refusing.await.unwrap().unwrap_err().kind(), Kind::Tls);
+}
+
+#[tokio::test]
 async fn a_server_has_an_identity_for_each_name() {
     let ca = Ca::named("Root");
     let (expired, _) = self_signed(&valid(-48, -24));
