@@ -1,9 +1,7 @@
 //! `tcp`, `unix` and `tls`: what comes in goes back, until the peer half-closes.
 
-use futures_util::FutureExt;
-use portolan_core::{Error, Kind, Scheme};
-use portolan_net::{Connection, Context, Listener, serve};
-use tokio::io::AsyncWriteExt;
+use portolan_core::{Error, Scheme};
+use portolan_net::{self as net, Connection, Context, Listener, serve};
 
 use super::{Entry, Run, Stop, Task};
 
@@ -28,19 +26,5 @@ fn run(listener: Listener, stop: Stop) -> Task {
 }
 
 async fn echo(connection: Connection, cx: Context) -> Result<(), Error> {
-    let (mut reader, mut writer) = tokio::io::split(connection.stream);
-    let echoing = async {
-        tokio::io::copy(&mut reader, &mut writer).await?;
-        writer.shutdown().await
-    };
-    let echoed = tokio::select! {
-        echoed = echoing => Some(echoed),
-        () = cx.stopping() => None,
-    };
-    let Some(echoed) = echoed else {
-        // A goodbye, as far as it goes out without waiting for the peer.
-        let _ = writer.shutdown().now_or_never();
-        return Ok(());
-    };
-    echoed.map_err(|error| Error::new(Kind::Lost, "could not echo").with_source(error))
+    net::echo(connection.stream, &cx).await.map(drop)
 }

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use portolan_core::{Scheme, Url};
 use portolan_http::{Client, Server, upgrade};
-use portolan_net::{Context, Dialer};
+use portolan_net::{Context, Dialer, Join, join};
 
 use super::{Entry, Run, may_forward};
 
@@ -60,11 +60,8 @@ async fn tunnel(request: Request, url: &Url, cx: Context) -> Response {
         Err(error) => return refuse(StatusCode::BAD_GATEWAY, &format!("{error:#}")),
     };
     upgrade(request, move |client| async move {
-        let (mut client, mut upstream) = (client, upstream);
-        tokio::select! {
-            _ = tokio::io::copy_bidirectional(&mut client, &mut upstream) => {}
-            () = cx.stopping() => {}
-        }
+        // What ends a tunnel is between the two at its ends.
+        let _ = join(client, upstream, Join::default(), &cx).await;
     });
     StatusCode::OK.into_response()
 }

@@ -6,7 +6,7 @@ use fast_socks5::server::Socks5ServerProtocol;
 use fast_socks5::util::target_addr::TargetAddr;
 use fast_socks5::{ReplyError, Socks5Command};
 use portolan_core::{Endpoint, Error, Host, Kind, Scheme};
-use portolan_net::{Connection, Context, Dialer, Stream, serve};
+use portolan_net::{Connection, Context, Dialer, Join, Stream, join, serve};
 
 use super::{Entry, Run, may_forward};
 
@@ -17,39 +17,33 @@ pub(super) const ENTRY: Entry = Entry {
     alpn: &[],
     is_proxy: true,
     has_events: false,
-    run: Run::Stream(|listener, stop| Box::pin(serve(listener, serve_peer, stop))),
+    run: Run::Stream(|listener, stop| Box::pin(serve(listener, forward, stop))),
 };
 
 /// Forwards until both sides have ended, or the server stops.
-async fn serve_peer(connection: Connection, cx: Context) -> Result<(), Error> {
-    tokio::select! {
-        forwarded = forward(connection, &cx) => forwarded,
-        () = cx.stopping() => Ok(()),
-    }
-}
-
-async fn forward(connection: Connection, cx: &Context) -> Result<(), Error> {
+async fn forward(connection: Connection, cx: Context) -> Result<(), Error> {
     let broken =
         |error| Error::new(Kind::Protocol, "could not read the SOCKS5 request").with_source(error);
     let greeting = cx.limited(cx.timeouts().connect);
     let asking = async {
         Socks5ServerProtocol::accept_no_auth(connection.stream).await?.read_command().await
     };
-    let Some(asked) = greeting.until_deadline(asking).await else {
+    let Some(asked) = greeting.until_deadline(cx.until_stopping(asking)).await else {
         return Err(Error::new(Kind::Timeout, "no SOCKS5 request came"));
     };
+    let Some(asked) = asked else { return Ok(()) };
     let (protocol, command, target) = asked.map_err(broken)?;
     let reached = match command {
-        Socks5Command::TCPConnect => reach(target, cx).await,
+        Socks5Command::TCPConnect => reach(target, &cx).await,
         Socks5Command::TCPBind | Socks5Command::UDPAssociate => {
             Err(ReplyError::CommandNotSupported)
         }
     };
     match reached {
-        Ok((mut upstream, bound)) => {
-            let mut client = protocol.reply_success(bound).await.map_err(broken)?;
+        Ok((upstream, bound)) => {
+            let client = protocol.reply_success(bound).await.map_err(broken)?;
             // What ends a tunnel is between the two at its ends.
-            let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
+            let _ = join(client, upstream, Join::default(), &cx).await;
             Ok(())
         }
         Err(reply) => protocol.reply_error(&reply).await.map_err(broken),
