@@ -126,6 +126,7 @@ impl Member {
                 Ok(said) if said.not_to == Some(self.number) => {}
                 // Who is about to leave is sent nothing more.
                 Ok(said) => self.waiting = Some(said.message).filter(|_| !self.socket.is_closing()),
+                Err(broadcast::error::RecvError::Lagged(_)) if self.socket.is_closing() => {}
                 Err(broadcast::error::RecvError::Lagged(count)) => self.miss(count).await?,
                 // The member holds the room open.
                 Err(broadcast::error::RecvError::Closed) => {}

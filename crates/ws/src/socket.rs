@@ -29,7 +29,8 @@ const EARLY_MAX: usize = 64;
 ///
 /// Pings are answered, and the closing handshake is answered, while it [`receive`](Self::receive)s:
 /// somebody should always receive. When a server shuts down, its connections are closed with
-/// [`CloseCode::GOING_AWAY`]. A peer that breaks the protocol is told so by the code that
+/// [`CloseCode::GOING_AWAY`]: what is sent from then on is dropped, and what the peer says until it
+/// closes, too, can be received. A peer that breaks the protocol is told so by the code that
 /// [`Violation::code`](crate::Violation::code) gives, and left.
 ///
 /// Every method may be cancelled: nothing is lost by it. Dropping closes without a handshake, which
@@ -77,10 +78,11 @@ impl WebSocket {
         poll_message(&mut self.core, task)
     }
 
-    /// Sends a message.
+    /// Sends a message. Where a shutdown has closed the connection, the message is dropped: that is
+    /// no failure of who sends, and [`receive`](Self::receive) gives the end.
     ///
     /// # Errors
-    /// [`Kind::Lost`] where the connection is closed or lost, [`Kind::Timeout`] where the peer reads
+    /// [`Kind::Lost`] where the connection is closed otherwise or lost, [`Kind::Timeout`] where the peer reads
     /// nothing for [`Config::stall`].
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
         self.feed(message).await?;

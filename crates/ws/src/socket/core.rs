@@ -46,6 +46,8 @@ pub(crate) struct Core {
     /// (RFC 6455 section 5.5.3).
     ping: Option<Bytes>,
     closing: Closing,
+    /// Whether we have closed because we are to stop.
+    is_stopped: bool,
     state: State,
     /// Why nothing can be written. Whoever sends is told so each time.
     broken: Option<Error>,
@@ -102,6 +104,7 @@ impl Core {
             is_unflushed: false,
             ping: None,
             closing: Closing::default(),
+            is_stopped: false,
             state: State::Open,
             broken: None,
             watch: Watch::new(config, &cx),
@@ -328,6 +331,7 @@ impl Core {
                     Role::Server => "the server shuts down",
                     Role::Client => "the client ends",
                 };
+                self.is_stopped = !self.closing.is_sent();
                 self.close(Close::new(CloseCode::GOING_AWAY, reason));
             }
             Due::Pong(limit) => {
@@ -370,7 +374,9 @@ impl Core {
 
     /// Sends a ping, which [`Next::Pong`] answers.
     pub(crate) fn ping(&mut self) -> Result<(), Error> {
-        self.check()?;
+        if !self.takes()? {
+            return Err(closed(None));
+        }
         let payload = self.watch.ask();
         self.encoder.ping(&payload, &mut self.output);
         if self.is_read {
@@ -430,41 +436,44 @@ impl Core {
         self.encoder = Encoder::new(self.role);
     }
 
-    /// Why nothing more can be sent, where that is so.
-    fn check(&self) -> Result<(), Error> {
+    /// Whether what is sent goes out. What comes after our close frame is dropped where who sends
+    /// it did not ask for the close: nothing has failed, and who receives learns of the end.
+    fn takes(&self) -> Result<bool, Error> {
+        let is_open = matches!(self.state, State::Open);
         match &self.broken {
             Some(error) => Err(again(error)),
-            None if !matches!(self.state, State::Open) || self.closing.is_sent() => {
-                Err(closed(self.closing.received()))
-            }
-            None => Ok(()),
+            None if is_open && !self.closing.is_sent() => Ok(true),
+            None if is_open && self.is_stopped => Ok(false),
+            None => Err(closed(self.closing.received())),
         }
     }
 
     /// Waits until there is room for another message.
     pub(crate) fn poll_room(&mut self, task: &mut task::Context<'_>) -> Poll<Result<(), Error>> {
         match self.output.len() < FULL {
-            true => Poll::Ready(self.check()),
+            true => Poll::Ready(self.takes().map(drop)),
             false => self.poll_flush(task),
         }
     }
 
     /// Puts a message behind what waits to be written.
     pub(crate) fn start_send(&mut self, message: &Message) -> Result<(), Error> {
-        self.check()?;
-        self.encoder.message(message, &mut self.output);
-        if self.is_read {
-            self.tell(Direction::Sent, &Received::Message(message.clone()));
+        if self.takes()? {
+            self.encoder.message(message, &mut self.output);
+            if self.is_read {
+                self.tell(Direction::Sent, &Received::Message(message.clone()));
+            }
         }
         Ok(())
     }
 
     /// The same for a message that others get, too.
     pub(crate) fn start_shared(&mut self, shared: &Shared) -> Result<(), Error> {
-        self.check()?;
-        self.encoder.shared(shared, &mut self.output);
-        if self.is_read {
-            self.tell(Direction::Sent, &Received::Message(shared.message().clone()));
+        if self.takes()? {
+            self.encoder.shared(shared, &mut self.output);
+            if self.is_read {
+                self.tell(Direction::Sent, &Received::Message(shared.message().clone()));
+            }
         }
         Ok(())
     }
