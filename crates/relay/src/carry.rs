@@ -18,7 +18,8 @@ use crate::{End, Framing};
 /// idle limit: as NAT routers keep UDP (RFC 4787 section 4.3 asks for two minutes at least where
 /// nobody else does).
 const QUIET: Duration = Duration::from_secs(60);
-/// The same, once the other end has said all: time for a further answer.
+/// The same, once the other end has said all: time for a further answer. A stream that is left
+/// before its end is read for so long at the most.
 const LAST_ANSWER: Duration = Duration::from_secs(2);
 /// The same for a WebSocket that has sent fewer messages than it got: some are not answered.
 const UNANSWERED: Duration = Duration::from_secs(10);
@@ -96,6 +97,11 @@ impl Carry {
             () = stopping => Ok(()),
         };
         let left = leave(&mut there, &mut back, ended.is_err(), &quiet).await;
+        // What is near need not end where only one end is waited for: it may be a terminal.
+        if self.join.until == Until::Both {
+            there.drain(cx).await;
+        }
+        back.drain(cx).await;
         ended.and(left).or_else(|error| match error.kind() {
             // That no answer comes shows to either of the two that wait for it.
             Kind::Timeout if quiet.is_shortened() && !is_lost(&error) => {
@@ -247,6 +253,15 @@ impl Way {
         other.carry(quiet).await
     }
 
+    /// Reads what a stream still says, for nobody: a socket that is closed with something unread is
+    /// reset, and its peer may lose what it has not read.
+    async fn drain(&mut self, cx: &Context) {
+        if self.from.is_stream() {
+            let ending = async { while let Ok(Some(_)) = self.from.receive().await {} };
+            cx.limited(Some(LAST_ANSWER)).until_deadline(ending).await;
+        }
+    }
+
     /// Waits until something may pass.
     async fn wait(&mut self, quiet: &Quiet) {
         while let Some(Err(due)) = self.pace.as_mut().map(|pace| pace.allow(now())) {
@@ -362,6 +377,7 @@ mod tests {
     use portolan_ws::wire::Role;
     use portolan_ws::{Agreed, WebSocket};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::Messages;
@@ -433,6 +449,68 @@ mod tests {
             let words = "the peer did not answer the close frame within 5 s";
             assert_eq!(error.kind(), Kind::Timeout);
             assert!(format!("{error:#}").ends_with(words), "{error:#}");
+        }
+    }
+
+    /// A server's end of a WebSocket, and its client.
+    fn served(cx: &Context) -> (End, WebSocket) {
+        let (ours, theirs) = tokio::io::duplex(1024);
+        let open = |role, stream, cx| {
+            let (config, agreed) = (portolan_ws::Config::default(), Agreed::default());
+            WebSocket::new(role, Stream::boxed(stream), &[], &config, &agreed, cx)
+        };
+        let end = open(Role::Server, ours, cx);
+        let end = End::websocket(end, Endpoint::from(SocketAddr::from(([127, 0, 0, 1], 9))));
+        (end, open(Role::Client, theirs, &Context::new(Timeouts::default())))
+    }
+
+    #[tokio::test]
+    async fn who_is_told_that_the_relay_stops_is_heard_out() {
+        let stop = CancellationToken::new();
+        let cx = Context::new(Timeouts::default()).with_stopping(stop.clone());
+        let (near, mut client) = served(&cx);
+        let (far, mut target) = tokio::io::duplex(1024);
+        let far = End::Stream(Stream::boxed(far));
+        let joining = tokio::spawn(async move { Carry::default().join(near, far, &cx).await });
+        target.write_all(b"ahoy").await.unwrap();
+        assert_eq!(client.receive().await.unwrap(), Some(Message::from(b"ahoy".to_vec())));
+        stop.cancel();
+        // The relay closes meanwhile.
+        tokio::task::yield_now().await;
+        target.write_all(b"too late").await.unwrap();
+        tokio::task::yield_now().await;
+        client.send("farewell").await.unwrap();
+        assert_eq!(client.receive().await.unwrap(), None);
+        assert_eq!(client.closed().unwrap().code, CloseCode::GOING_AWAY);
+        let mut heard = String::new();
+        target.read_to_string(&mut heard).await.unwrap();
+        assert_eq!(heard, "farewell");
+        drop(target);
+        joining.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_read_to_its_end() {
+        let cx = Context::new(Timeouts::default());
+        for ends in [true, false] {
+            let (near, mut client) = served(&cx);
+            let (far, mut target) = tokio::io::duplex(1024);
+            let (far, cx) = (End::Stream(Stream::boxed(far)), cx.clone());
+            let joining = tokio::spawn(async move { Carry::default().join(near, far, &cx).await });
+            client.send("ahoy").await.unwrap();
+            client.close(CloseCode::NORMAL, "").await.unwrap();
+            let mut heard = String::new();
+            target.read_to_string(&mut heard).await.unwrap();
+            assert_eq!(heard, "ahoy");
+            // Nobody hears it, but neither does it break what is said.
+            let started = now();
+            target.write_all(&[7; 10_000]).await.unwrap();
+            if ends {
+                drop(target);
+            }
+            joining.await.unwrap().unwrap();
+            let waited = if ends { Duration::ZERO } else { LAST_ANSWER };
+            assert_eq!(now() - started, waited);
         }
     }
 
