@@ -180,7 +180,9 @@ impl Sink {
             }
             Self::Writer(mut writer) => {
                 let result = writer.receive(opened, told).await;
-                (Self::Writer(writer), result)
+                // However it ended: who reads gets all that came.
+                let flushed = writer.writer.flush().await.map_err(unwritten);
+                (Self::Writer(writer), result.and(flushed))
             }
             // Nothing comes before it is settled.
             unsettled => (unsettled, Ok(())),
@@ -204,9 +206,7 @@ impl Sink {
             Self::File(partial, replaces) => {
                 blocking(move || partial.finish(checksum.as_ref(), replaces).map(Some)).await
             }
-            Self::Writer(writer) => {
-                writer.finish(checksum.as_ref(), &order.url).await.map(|()| None)
-            }
+            Self::Writer(writer) => writer.finish(checksum.as_ref(), &order.url).map(|()| None),
         }
     }
 }
@@ -413,8 +413,7 @@ impl Writer {
         check_size(self.written, size)
     }
 
-    async fn finish(mut self, checksum: Option<&Checksum>, url: &Url) -> Result<(), Error> {
-        self.writer.flush().await.map_err(unwritten)?;
+    fn finish(self, checksum: Option<&Checksum>, url: &Url) -> Result<(), Error> {
         match (checksum, self.hasher) {
             (Some(checksum), Some(hasher)) => checksum.check(hasher, url),
             _ => Ok(()),
