@@ -4,8 +4,9 @@ use std::future::poll_fn;
 use std::io::{self, IsTerminal};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Wake, Waker, ready};
 
+use futures_util::task::AtomicWaker;
 use portolan::{Direction, Error, Kind};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
@@ -29,8 +30,24 @@ pub(super) struct Stdio(Arc<Mutex<State>>);
 struct State {
     input: Input,
     output: Output,
+    wakers: Arc<Wakers>,
     failure: Option<Error>,
     failing: CancellationToken,
+}
+
+/// The two who may wait: stdout knows who polled it last alone, and either may be the one that
+/// waits for it. So both are woken.
+#[derive(Default)]
+struct Wakers {
+    reader: AtomicWaker,
+    writer: AtomicWaker,
+}
+
+impl Wake for Wakers {
+    fn wake(self: Arc<Self>) {
+        self.reader.wake();
+        self.writer.wake();
+    }
 }
 
 impl Stdio {
@@ -57,8 +74,12 @@ impl Stdio {
             shows_received: !args.send_only,
             waiting: Vec::new(),
         };
-        let failing = CancellationToken::new();
-        Self(Arc::new(Mutex::new(State { input, output, failure: None, failing })))
+        Self::of(input, output)
+    }
+
+    fn of(input: Input, output: Output) -> Self {
+        let (wakers, failing) = (Arc::default(), CancellationToken::new());
+        Self(Arc::new(Mutex::new(State { input, output, wakers, failure: None, failing })))
     }
 
     /// The same where somebody else shows what passes.
@@ -121,13 +142,17 @@ impl AsyncRead for Stdio {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let state = &mut *self.state();
-        let sent = ready!(state.input.poll_read(cx, buffer)).inspect_err(|cause| {
+        state.wakers.reader.register(cx.waker());
+        let read = state.input.poll_read(cx, buffer);
+        if let Poll::Ready(Ok(sent)) = &read {
+            state.output.show(Direction::Sent, sent);
+        }
+        // Nobody waits for this to be shown: what is left goes out when stdout takes it.
+        let _ = state.poll_output()?;
+        ready!(read).inspect_err(|cause| {
             let cause = io::Error::from(cause.kind());
             state.fail(Error::new(Kind::Read, "could not read stdin").with_source(cause));
         })?;
-        state.output.show(Direction::Sent, sent);
-        // Nobody waits for this to be shown: what is left goes out with what comes next.
-        let _ = state.poll_output(cx)?;
         Poll::Ready(Ok(()))
     }
 }
@@ -139,11 +164,12 @@ impl AsyncWrite for Stdio {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let state = &mut *self.state();
-        ready!(state.poll_output(cx))?;
+        state.wakers.writer.register(cx.waker());
+        ready!(state.poll_output())?;
         let count = bytes.len().min(PIECE);
         state.output.show(Direction::Received, &bytes[..count]);
         // What does not go out now goes out before the next piece.
-        match state.poll_output(cx) {
+        match state.poll_output() {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             _ => Poll::Ready(Ok(count)),
         }
@@ -151,8 +177,11 @@ impl AsyncWrite for Stdio {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let state = &mut *self.state();
-        ready!(state.poll_output(cx))?;
-        let flushed = ready!(Pin::new(&mut state.output.stdout).poll_flush(cx));
+        state.wakers.writer.register(cx.waker());
+        ready!(state.poll_output())?;
+        let waker = Waker::from(state.wakers.clone());
+        let stdout = Pin::new(&mut state.output.stdout);
+        let flushed = ready!(stdout.poll_flush(&mut Context::from_waker(&waker)));
         Poll::Ready(state.kept(flushed))
     }
 
@@ -163,8 +192,9 @@ impl AsyncWrite for Stdio {
 
 impl State {
     /// Writes out what waits.
-    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let written = ready!(self.output.poll_write_out(cx));
+    fn poll_output(&mut self) -> Poll<io::Result<()>> {
+        let waker = Waker::from(self.wakers.clone());
+        let written = ready!(self.output.poll_write_out(&mut Context::from_waker(&waker)));
         Poll::Ready(self.kept(written))
     }
 
@@ -327,7 +357,51 @@ impl Output {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use portolan::Timeouts;
+    use portolan::net::Context as Limits;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
+
+    /// A stdin and a stdout of eight bytes, and what is at the other ends of them.
+    fn stdio() -> (Stdio, tokio::io::DuplexStream, tokio::io::DuplexStream) {
+        let (stdin, typing) = tokio::io::duplex(8);
+        let (stdout, reading) = tokio::io::duplex(8);
+        let input = Input {
+            stdin: Box::new(stdin),
+            is_read: true,
+            ahead: Vec::new(),
+            crlf: None,
+            ends: true,
+            has_ended: false,
+        };
+        let form = Form::Raw;
+        let stdout = Box::new(stdout);
+        let output = Output { stdout, form, shows_received: true, waiting: Vec::new() };
+        (Stdio::of(input, output), typing, reading)
+    }
+
+    #[tokio::test]
+    async fn who_reads_does_not_take_the_wake_up_of_who_writes() {
+        let (stdio, mut typing, mut reading) = stdio();
+        let (mut input, mut output) = (stdio.clone(), stdio);
+        let writing = tokio::spawn(async move {
+            output.write_all(b"more than fits").await?;
+            output.flush().await
+        });
+        // It waits for stdout, which is full, before somebody reads.
+        tokio::task::yield_now().await;
+        typing.write_all(b"ahoy").await.unwrap();
+        input.read_exact(&mut [0; 4]).await.unwrap();
+        let all_is_read = async {
+            reading.read_exact(&mut [0; 14]).await.unwrap();
+            writing.await.unwrap().unwrap();
+        };
+        let limits = Limits::new(Timeouts::default()).limited(Some(Duration::from_secs(10)));
+        limits.until_deadline(all_is_read).await.expect("who writes was not woken");
+    }
 
     #[test]
     fn a_line_feed_gets_one_carriage_return() {
