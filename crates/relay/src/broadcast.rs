@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use portolan_core::{Error, Kind};
 use portolan_net::Context;
@@ -15,6 +16,8 @@ use crate::End;
 const WAITING: usize = 4 * 1024 * 1024;
 /// What each message that waits takes besides its bytes.
 const EACH: usize = 64;
+/// With nothing said or heard for so long, a peer has nothing to finish when the server stops.
+const QUIET: Duration = Duration::from_millis(200);
 
 /// Passes on what each peer sends to all others, in the order in which it came. A peer that is too
 /// slow to take it is let go, so that it holds up nobody and no more than 4 MiB wait for it.
@@ -56,8 +59,8 @@ impl Broadcast {
         Self::default()
     }
 
-    /// Takes a peer in until it has said all that it has to say, or the server stops. What waits
-    /// for it then is delivered.
+    /// Takes a peer in until it has said all that it has to say, or the server stops and nothing
+    /// passes any more. What waits for it then is delivered.
     ///
     /// # Errors
     /// [`Kind::Lost`] where the peer breaks off, or is let go because it is too slow;
@@ -65,6 +68,7 @@ impl Broadcast {
     pub async fn take(&self, peer: End, cx: &Context) -> Result<(), Error> {
         let (mut incoming, mut outgoing) = peer.split();
         let mut seat = self.seat();
+        let (is_websocket, mut is_stopping) = (outgoing.is_websocket(), false);
         loop {
             let next = async {
                 tokio::select! {
@@ -72,8 +76,22 @@ impl Broadcast {
                     waiting = seat.inbox.recv() => Ok(Next::Waiting(waiting)),
                 }
             };
-            let next = within_idle(cx, cx.until_stopping(next)).await?.transpose()?;
-            match next.unwrap_or(Next::Received(None)) {
+            let next = async {
+                match is_stopping {
+                    // Its close frame says so, and its end is the end.
+                    _ if is_websocket => Some(next.await),
+                    // What others have said already is still to come.
+                    true => cx.limited(Some(QUIET)).until_deadline(next).await,
+                    false => cx.until_stopping(next).await,
+                }
+            };
+            let Some(next) = within_idle(cx, next).await? else {
+                match std::mem::replace(&mut is_stopping, true) {
+                    true => break,
+                    false => continue,
+                }
+            };
+            match next? {
                 Next::Received(Some(message)) => self.pass_on(seat.number, &message),
                 Next::Received(None) => break,
                 Next::Waiting(Some(message)) => {
@@ -92,7 +110,7 @@ impl Broadcast {
             }
         }
         seat.inbox.close();
-        if outgoing.is_websocket() {
+        if is_websocket {
             // One that was closed takes nothing more.
             return Ok(());
         }
@@ -168,12 +186,11 @@ fn too_slow() -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use portolan_core::Timeouts;
     use portolan_net::Stream;
-    use tokio::io::{AsyncWriteExt, DuplexStream};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
     use tokio::task::JoinHandle;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
 
@@ -198,6 +215,26 @@ mod tests {
         speaker.write_all(&speech).await.unwrap();
         let error = taken.await.unwrap().unwrap_err();
         (speaker, deaf, error)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_said_before_the_server_stops_is_heard() {
+        let stop = CancellationToken::new();
+        let cx = Context::new(Timeouts::default()).with_stopping(stop.clone());
+        let crowd = Broadcast::new();
+        let (mut listener, heard) = join(&crowd, &cx);
+        let (mut speaker, said) = join(&crowd, &cx);
+        while crowd.crowd().inboxes.len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+        speaker.write_all(&[7; 5000]).await.unwrap();
+        let mut bytes = Vec::new();
+        listener.read_to_end(&mut bytes).await.unwrap();
+        assert_eq!(bytes.len(), 5000);
+        for taken in [heard, said] {
+            taken.await.unwrap().unwrap();
+        }
     }
 
     #[tokio::test(start_paused = true)]
