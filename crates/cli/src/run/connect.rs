@@ -12,6 +12,7 @@ use portolan::relay::{Carry, End, Exec, Framing, Outcome, Running};
 use portolan::units::show_duration;
 use portolan::{Error, Event, Kind, Scheme, Timeouts, ws};
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
 use super::capture::captured;
@@ -27,7 +28,7 @@ use crate::exit::Exit;
 use crate::show::millis;
 use crate::trace::Trace;
 
-/// How long a peer that is left at a signal may take to answer.
+/// How long a peer that is left at a signal may take to answer, and what has come to be written.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// A connection that lasted this long was a good one: the next pause is the first one again.
 const GOOD: Duration = Duration::from_secs(10);
@@ -74,17 +75,26 @@ async fn connect(
     };
     let mut connecting = pin!(connecting);
     let ended = tokio::select! {
+        // What has ended already has not been interrupted.
+        biased;
         done = &mut connecting => done,
         () = stdio.failing() => Ok(Exit::DONE),
         () = signals.next() => {
             end.cancel();
-            if is_websocket(args) {
-                // It is told that we go. A second signal does not wait for it.
-                tokio::select! {
-                    _ = connecting => {}
-                    () = tokio::time::sleep(FAREWELL) => {}
-                    () = signals.next() => {}
+            let leaving = async {
+                if is_websocket(args) {
+                    // It is told that we go.
+                    let _ = connecting.await;
                 }
+                // What has come is still written; who would read it may have been interrupted, too.
+                let _ = stdio.clone().flush().await;
+                stdio.failure();
+            };
+            // A second signal does not wait for it.
+            tokio::select! {
+                () = leaving => {}
+                () = tokio::time::sleep(FAREWELL) => {}
+                () = signals.next() => {}
             }
             Ok(Exit::from(Kind::Interrupted))
         }
