@@ -13,7 +13,8 @@ use super::flow::{Break, Flow, poll_shutdown};
 use super::{Join, Until};
 use crate::{Context, Stream, now};
 
-/// How long the far end may go on once the near one has said all, with [`Until::Near`].
+/// How long the far end may go on once the near one has said all, with [`Until::Near`]; and an end
+/// that has more to say once nobody is left who hears it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Streams, and a way from each to the other; from one to itself, where there is one only.
@@ -75,6 +76,10 @@ impl<const N: usize> Joined<N> {
                     Poll::Ready(())
                 })
                 .await;
+                if let Some(stream) = self.unheard() {
+                    // Boxed, so that a join does not hold the room for it.
+                    Box::pin(hear_out(&mut self.streams[stream], cx)).await;
+                }
             }
             Err(Failure::Idle(_)) => {}
             Err(Failure::Broken(broken)) => self.pass_on(broken),
@@ -139,7 +144,11 @@ impl<const N: usize> Joined<N> {
             if let Some(broken) = self.broken.take_if(|_| !is_to_be_heard_out) {
                 let is_closed = self.has_said_all(broken.stream)
                     || broken.cause.kind() == io::ErrorKind::BrokenPipe;
-                return Some(if is_closed { self.end() } else { Err(Failure::Broken(broken)) });
+                if !is_closed {
+                    return Some(Err(Failure::Broken(broken)));
+                }
+                self.broken = Some(broken);
+                return Some(self.end());
             }
             if self.is_stopping && now() >= self.moved_at + Context::QUIET {
                 return Some(Ok(()));
@@ -190,6 +199,14 @@ impl<const N: usize> Joined<N> {
         self.flows[stream].has_ended()
     }
 
+    /// The socket that may go on to talk to the other end, which has closed.
+    fn unheard(&self) -> Option<usize> {
+        let closed = self.broken.as_ref()?.stream;
+        let stream = N - 1 - closed;
+        let is_socket = self.streams[stream].tcp().is_some() || self.streams[stream].is_unix();
+        (stream != closed && is_socket && !self.has_said_all(stream)).then_some(stream)
+    }
+
     /// Ends what has not ended by itself in an orderly way, as far as that goes without waiting.
     fn say_goodbye(&mut self, task: &mut std::task::Context<'_>) {
         for (way, stream) in self.streams.iter_mut().rev().enumerate() {
@@ -211,6 +228,14 @@ impl<const N: usize> Joined<N> {
             }
         }
     }
+}
+
+/// Reads what is said to nobody: a socket that is closed with something unread is reset, and its peer
+/// may lose what it was told last.
+async fn hear_out(stream: &mut Stream, cx: &Context) {
+    let mut nobody = tokio::io::sink();
+    let ending = tokio::io::copy(stream, &mut nobody);
+    cx.limited(Some(LAST_WORDS)).until_deadline(ending).await;
 }
 
 /// One timer for all that is waited for. Most joins need none; bytes that put off the end of one

@@ -171,6 +171,27 @@ async fn a_half_closed_end_still_gets_its_answer() {
 }
 
 #[tokio::test]
+async fn who_still_talks_when_the_other_has_closed_gets_all_that_was_said() {
+    for until in [Until::Far, Until::Both] {
+        let how = Join { until, ..Join::default() };
+        let Running { mut near, mut far, mut join } =
+            start(Sort::Tcp, Sort::Unix, how, quiet()).await;
+        // Nobody reads it.
+        fill(&mut near).await;
+        let answer = noise(300_000);
+        far.write_all(&answer).await.unwrap();
+        drop(far);
+        // It goes on while the most of it is still under way.
+        let patience = Duration::from_millis(300);
+        let ended = tokio::time::timeout_at((now() + patience).into(), &mut join).await;
+        assert!(ended.is_err(), "{ended:?}");
+        assert!(receive(&mut near).await == answer);
+        drop(near);
+        assert_eq!(join.await.unwrap().unwrap().back, 300_000);
+    }
+}
+
+#[tokio::test]
 async fn spliced_bytes_are_metered() {
     let ((near_end, mut near), (far_end, mut far)) =
         (Sort::Tcp.open().await, Sort::Unix.open().await);
