@@ -1,6 +1,5 @@
 //! What a signal leaves of what was under way.
 #![expect(clippy::unwrap_used, reason = "what is needed for a test and fails, fails it")]
-#![expect(clippy::disallowed_types, reason = "peers here are bare sockets")]
 
 #[expect(dead_code, reason = "these tests need few of its parts")]
 mod support;
