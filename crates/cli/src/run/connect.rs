@@ -86,9 +86,8 @@ async fn connect(
                     // It is told that we go.
                     let _ = connecting.await;
                 }
-                // What has come is still written; who would read it may have been interrupted, too.
+                // What has come is still written.
                 let _ = stdio.clone().flush().await;
-                stdio.failure();
             };
             // A second signal does not wait for it.
             tokio::select! {
@@ -96,6 +95,8 @@ async fn connect(
                 () = tokio::time::sleep(FAREWELL) => {}
                 () = signals.next() => {}
             }
+            // Who would read it may have been interrupted, too.
+            stdio.failure();
             Ok(Exit::from(Kind::Interrupted))
         }
     };
