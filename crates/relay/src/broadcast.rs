@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use portolan_core::{Error, Kind};
 use portolan_net::Context;
@@ -16,8 +15,6 @@ use crate::End;
 const WAITING: usize = 4 * 1024 * 1024;
 /// What each message that waits takes besides its bytes.
 const EACH: usize = 64;
-/// With nothing said or heard for so long, a peer has nothing to finish when the server stops.
-const QUIET: Duration = Duration::from_millis(200);
 
 /// Passes on what each peer sends to all others, in the order in which it came. A peer that is too
 /// slow to take it is let go, so that it holds up nobody and no more than 4 MiB wait for it.
@@ -68,7 +65,7 @@ impl Broadcast {
     pub async fn take(&self, peer: End, cx: &Context) -> Result<(), Error> {
         let (mut incoming, mut outgoing) = peer.split();
         let mut seat = self.seat();
-        let (is_websocket, mut is_stopping) = (outgoing.is_websocket(), false);
+        let is_websocket = outgoing.is_websocket();
         loop {
             let next = async {
                 tokio::select! {
@@ -76,21 +73,12 @@ impl Broadcast {
                     waiting = seat.inbox.recv() => Ok(Next::Waiting(waiting)),
                 }
             };
-            let next = async {
-                match is_stopping {
-                    // Its close frame says so, and its end is the end.
-                    _ if is_websocket => Some(next.await),
-                    // What others have said already is still to come.
-                    true => cx.limited(Some(QUIET)).until_deadline(next).await,
-                    false => cx.until_stopping(next).await,
-                }
+            let next = match is_websocket {
+                // A close frame says so, and its end is the end.
+                true => Some(within_idle(cx, next).await?),
+                false => within_idle(cx, cx.until_stopping(next)).await?,
             };
-            let Some(next) = within_idle(cx, next).await? else {
-                match std::mem::replace(&mut is_stopping, true) {
-                    true => break,
-                    false => continue,
-                }
-            };
+            let Some(next) = next else { break };
             match next? {
                 Next::Received(Some(message)) => self.pass_on(seat.number, &message),
                 Next::Received(None) => break,
@@ -186,6 +174,8 @@ fn too_slow() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use portolan_core::Timeouts;
     use portolan_net::Stream;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
