@@ -534,7 +534,7 @@ fn a_probe_upgrades_pings_and_hears_an_echo() {
         phases.iter().find(|phase| phase["name"] == name).unwrap()["detail"].clone()
     };
     let ws = servers.url("http").replace("http:", "ws:");
-    let report = probe(&(ws.clone() + "ws"), &[]);
+    let report = probe(&(ws.clone() + "ws"), &["--idle-timeout", "20s"]);
     assert_eq!(phase(&report, "upgrade")["status"], 101);
     assert!(phase(&report, "wait")["pong_ms"].is_number());
     assert!(phase(&report, "wait")["echo_ms"].is_number());

@@ -48,7 +48,7 @@ fn servers_of_python_echo() {
         let run = Portolan::new().run(&["connect", &(url.clone() + "fire"), "--recv-only"]);
         assert_eq!(run.code, Some(56), "{library}: {}", run.err);
         assert!(run.err.contains("1011 (internal error): on fire"), "{library}: {}", run.err);
-        let run = Portolan::new().run(&["probe", "--json", &url]);
+        let run = Portolan::new().run(&["probe", "--json", &url, "--idle-timeout", "20s"]);
         let wait = run.objects()[0]["phases"].as_array().unwrap().last().unwrap().clone();
         assert!(wait["detail"]["echo_ms"].is_number(), "{library}: {wait}");
     }
