@@ -100,7 +100,7 @@ fn lines_are_texts_both_ways() {
         let run = connect(&[&[url.as_str(), "--compressed"], flags].concat(), "ahoy\nü\n\nlast");
         assert_eq!(run.done(), "ahoy\nü\n\nlast\n", "{scheme}");
         // The last answer is awaited for as long as the peer may be silent.
-        let run = connect(&[&[url.as_str(), "--idle-timeout", "1s"], flags].concat(), "ahoy\n");
+        let run = connect(&[&[url.as_str(), "--idle-timeout", "2s"], flags].concat(), "ahoy\n");
         assert_eq!(run.done(), "ahoy\n", "{scheme}");
     }
 }
@@ -227,10 +227,10 @@ fn answers_that_do_not_come_are_told_of() {
             }
         }
     });
-    let run = connect(&[&url, "--idle-timeout", "100ms"], "1\n2\n");
+    let run = connect(&[&url, "--idle-timeout", "500ms"], "1\n2\n");
     assert_eq!((run.code, run.out.as_str()), (Some(0), ""));
     assert_eq!(run.err, "note: 2 messages got no answer in time; --idle-timeout waits longer\n");
-    assert_eq!(connect(&[&url, "--idle-timeout", "100ms", "-q"], "1\n").done(), "");
+    assert_eq!(connect(&[&url, "--idle-timeout", "500ms", "-q"], "1\n").done(), "");
     assert_eq!(connect(&[&url, "--send-only"], "1\n").done(), "");
 }
 
