@@ -195,9 +195,9 @@ fn a_datagram_is_a_line_or_of_a_size() {
 
 #[test]
 fn a_closed_port_is_told_over_tcp_and_udp() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refusing = Servers::with_fault(&["tcp"], "refuse");
     for scheme in ["tcp", "udp"] {
-        let run = connect(&[&format!("{scheme}://{free}")], "anybody?\n");
+        let run = connect(&[&refusing.url("tcp").replace("tcp", scheme)], "anybody?\n");
         assert_eq!(run.code, Some(7), "{}", run.err);
         assert!(
             run.err.contains("connection refused") && run.err.contains("hint: "),
@@ -256,9 +256,9 @@ fn it_connects_again_until_the_input_has_ended() {
 
 #[test]
 fn it_does_not_connect_again_for_nothing() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refusing = Servers::with_fault(&["tcp"], "refuse");
     // Long enough for the end of the input to be noticed meanwhile, which is not waited out.
-    let args = [&format!("tcp://{free}"), "--reconnect", "--retry-backoff", "20s"];
+    let args = [&refusing.url("tcp"), "--reconnect", "--retry-backoff", "20s"];
     let run = connect(&args, "");
     assert_eq!(run.code, Some(7), "{}", run.err);
     assert_eq!(run.err.matches("connection refused").count(), 1, "{}", run.err);
@@ -266,9 +266,9 @@ fn it_does_not_connect_again_for_nothing() {
 
 #[test]
 fn each_failure_to_connect_again_is_an_error() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refusing = Servers::with_fault(&["tcp"], "refuse");
     let portolan = Portolan::new();
-    let url = format!("tcp://{free}");
+    let url = refusing.url("tcp");
     let args = ["connect", &url, "--reconnect", "--retry-backoff", "10ms", "--json"];
     let (stdin, input) = std::io::pipe().unwrap();
     let mut child = portolan.command(&args).stdin(stdin).stdout(Stdio::piped()).spawn().unwrap();

@@ -174,16 +174,16 @@ fn a_target_that_is_down_closes_in_order_and_is_told() {
 
 #[test]
 fn a_dial_that_fails_is_an_error_like_any_other() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let to = format!("tcp://{closed}");
+    let refusing = Servers::with_fault(&["tcp"], "refuse");
+    let to = refusing.url("tcp");
     let (mut relay, url) = serve(&["relay", "tcp:0", &to]);
     assert_eq!(rest(dial(&url)).unwrap(), b"");
     let error = iter::repeat_with(|| relay.object()).find(|it| it["type"] == "error").unwrap();
-    assert_eq!((&error["target"], &error["code"]), (&to.into(), &7.into()));
+    assert_eq!((&error["target"], &error["code"]), (&to.as_str().into(), &7.into()));
     assert_eq!((&error["phase"], &error["kind"]), (&"connect".into(), &"connect".into()));
     assert!(error["message"].as_str().unwrap().ends_with("connection refused"), "{error}");
     assert!(error["hint"].is_string(), "{error}");
-    assert_eq!(error["attempts"][0]["address"], *closed);
+    assert_eq!(error["attempts"][0]["address"], to["tcp://".len()..]);
 }
 
 #[test]
@@ -210,8 +210,8 @@ fn phases_are_told_for_each_connection() {
 
 #[test]
 fn once_ends_as_its_connection_did() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (mut relay, url) = serve(&["relay", "tcp:0", &format!("tcp://{closed}"), "--once"]);
+    let refusing = Servers::with_fault(&["tcp"], "refuse");
+    let (mut relay, url) = serve(&["relay", "tcp:0", &refusing.url("tcp"), "--once"]);
     assert_eq!(rest(dial(&url)).unwrap(), b"");
     assert_eq!(relay.end().code, Some(7));
 }

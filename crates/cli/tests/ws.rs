@@ -497,11 +497,8 @@ fn relays_add_websocket_and_take_it_off() {
 
 #[test]
 fn a_relay_whose_target_is_down_says_so() {
-    let closed = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
-    let (_relay, url) = serve(&["relay", "ws:0", &format!("tcp://{closed}")]);
+    let refusing = Servers::with_fault(&["tcp"], "refuse");
+    let (_relay, url) = serve(&["relay", "ws:0", &refusing.url("tcp")]);
     let run = connect(&[&url, "--no-shutdown"], "");
     assert_eq!(run.code, Some(56), "{}", run.err);
     assert!(run.err.contains("1014 (bad gateway)"), "{}", run.err);
