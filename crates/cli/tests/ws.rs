@@ -10,6 +10,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::Stdio;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use portolan::ws::wire::handshake::accept_of;
 use rustix::process::Signal;
@@ -20,6 +21,7 @@ const TEXT: u8 = 1;
 const BINARY: u8 = 2;
 const CLOSE: u8 = 8;
 const PING: u8 = 9;
+const PONG: u8 = 10;
 
 fn connect(args: &[&str], input: &str) -> Run {
     Portolan::new().run_with_input(&[&["connect"], args].concat(), input)
@@ -535,6 +537,18 @@ fn a_probe_upgrades_pings_and_hears_an_echo() {
     assert_eq!(phase(&report, "upgrade")["status"], 101);
     assert!(phase(&report, "wait")["pong_ms"].is_number());
     assert!(phase(&report, "wait")["echo_ms"].is_number());
+    let (slow, _) = server("", |mut stream| {
+        let (_, ping) = read_frame(&mut stream)?;
+        stream.write_all(&frame(PONG, &ping))?;
+        let (_, question) = read_frame(&mut stream)?;
+        // Who waits no longer says farewell meanwhile, and hears nothing.
+        stream.set_read_timeout(Some(Duration::from_millis(600)))?;
+        read_frame(&mut stream).unwrap_err();
+        stream.write_all(&frame(TEXT, &question))?;
+        rest(stream)
+    });
+    let report = probe(&slow, &["--idle-timeout", "20s"]);
+    assert!(phase(&report, "wait")["echo_ms"].is_number(), "{report}");
     let quiet = probe(&(ws.clone() + "ws/ticks?interval=10"), &[]);
     assert_eq!(phase(&quiet, "wait")["echo_ms"], Value::Null);
     let wss = servers.url("https").replace("https:", "wss:");
