@@ -5,11 +5,13 @@
 #[expect(dead_code, reason = "these tests need no live run")]
 mod support;
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, UdpSocket};
 use std::process::Stdio;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 use support::{Portolan, Run, Servers, peer};
@@ -64,13 +66,17 @@ fn all_is_sent_to_a_peer_that_has_said_all_at_once() {
     let (heard, all) = mpsc::channel();
     let port = peer(move |mut stream| {
         stream.shutdown(Shutdown::Write)?;
-        thread::sleep(std::time::Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
         let mut said = Vec::new();
         stream.read_to_end(&mut said)?;
         heard.send(said.len()).map_err(std::io::Error::other)
     });
     let said = "ahoy\n".repeat(1_000_000);
-    assert_eq!(connect(&[&format!("tcp:{port}")], &said).done(), "");
+    let portolan = Portolan::new();
+    // A file never keeps it waiting, as a pipe might.
+    let input = File::open(portolan.file("input", &said)).unwrap();
+    let mut command = portolan.command(&["connect", &format!("tcp:{port}")]);
+    assert_eq!(Run::from(command.stdin(input).output().unwrap()).done(), "");
     assert_eq!(all.recv().unwrap(), said.len());
 }
 
@@ -80,8 +86,8 @@ fn a_full_disk_is_told_however_little_is_written() {
     let portolan = Portolan::new();
     let input = portolan.file("input", "hi");
     let mut command = portolan.command(&["connect", &servers.url("tcp")]);
-    command.stdin(std::fs::File::open(input).unwrap());
-    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    command.stdin(File::open(input).unwrap());
+    let full = File::options().write(true).open("/dev/full").unwrap();
     let output = command.stdout(full).stderr(Stdio::piped()).spawn().unwrap().wait_with_output();
     let run = Run::from(output.unwrap());
     assert_eq!(run.code, Some(23), "{}", run.err);
@@ -90,16 +96,20 @@ fn a_full_disk_is_told_however_little_is_written() {
 
 #[test]
 fn without_shutdown_the_peer_is_not_told() {
-    let port = peer(|stream| {
-        let mut line = String::new();
-        let mut reader = BufReader::new(stream.try_clone()?);
-        reader.read_line(&mut line)?;
-        stream.set_read_timeout(Some(std::time::Duration::from_millis(300)))?;
-        let ended = reader.read_line(&mut line).is_ok();
-        (&stream).write_all(if ended { b"ended" } else { b"open" })
-    });
-    let url = format!("tcp:{port}");
+    let peer_that_waits = |patience: Duration| {
+        let port = peer(move |stream| {
+            let mut line = String::new();
+            let mut reader = BufReader::new(stream.try_clone()?);
+            reader.read_line(&mut line)?;
+            stream.set_read_timeout(Some(patience))?;
+            let ended = reader.read_line(&mut line).is_ok();
+            (&stream).write_all(if ended { b"ended" } else { b"open" })
+        });
+        format!("tcp:{port}")
+    };
+    let url = peer_that_waits(Duration::from_millis(300));
     assert_eq!(connect(&[&url, "--no-shutdown"], "a\n").done(), "open");
+    let url = peer_that_waits(Duration::from_secs(30));
     assert_eq!(connect(&[&url], "a\n").done(), "ended");
 }
 
@@ -168,12 +178,11 @@ fn a_command_takes_the_place_of_the_terminal() {
 fn a_datagram_is_a_line_or_of_a_size() {
     let servers = Servers::only(&["udp"]);
     let url = servers.url("udp");
-    let quick = ["--idle-timeout", "300ms"];
-    assert_eq!(connect(&[&[url.as_str()], &quick[..]].concat(), "one\ntwo").done(), "one\ntwo\n");
+    assert_eq!(connect(&[&url, "--idle-timeout", "2s"], "one\ntwo").done(), "one\ntwo\n");
 
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
     let url = format!("udp://{}", server.local_addr().unwrap());
-    connect(&[&[url.as_str(), "--datagram-size", "3"], &quick[..]].concat(), "abcdefgh").done();
+    connect(&[&url, "--datagram-size", "3", "--idle-timeout", "1s"], "abcdefgh").done();
     let mut buffer = [0; 16];
     let datagrams = [(); 3].map(|()| {
         let (size, _) = server.recv_from(&mut buffer).unwrap();
@@ -186,9 +195,9 @@ fn a_datagram_is_a_line_or_of_a_size() {
 
 #[test]
 fn a_closed_port_is_told_over_tcp_and_udp() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refusing = Servers::with_fault(&["tcp"], "refuse");
     for scheme in ["tcp", "udp"] {
-        let run = connect(&[&format!("{scheme}://{free}")], "anybody?\n");
+        let run = connect(&[&refusing.url("tcp").replace("tcp", scheme)], "anybody?\n");
         assert_eq!(run.code, Some(7), "{}", run.err);
         assert!(
             run.err.contains("connection refused") && run.err.contains("hint: "),
@@ -247,9 +256,9 @@ fn it_connects_again_until_the_input_has_ended() {
 
 #[test]
 fn it_does_not_connect_again_for_nothing() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refusing = Servers::with_fault(&["tcp"], "refuse");
     // Long enough for the end of the input to be noticed meanwhile, which is not waited out.
-    let args = [&format!("tcp://{free}"), "--reconnect", "--retry-backoff", "20s"];
+    let args = [&refusing.url("tcp"), "--reconnect", "--retry-backoff", "20s"];
     let run = connect(&args, "");
     assert_eq!(run.code, Some(7), "{}", run.err);
     assert_eq!(run.err.matches("connection refused").count(), 1, "{}", run.err);
@@ -257,9 +266,9 @@ fn it_does_not_connect_again_for_nothing() {
 
 #[test]
 fn each_failure_to_connect_again_is_an_error() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refusing = Servers::with_fault(&["tcp"], "refuse");
     let portolan = Portolan::new();
-    let url = format!("tcp://{free}");
+    let url = refusing.url("tcp");
     let args = ["connect", &url, "--reconnect", "--retry-backoff", "10ms", "--json"];
     let (stdin, input) = std::io::pipe().unwrap();
     let mut child = portolan.command(&args).stdin(stdin).stdout(Stdio::piped()).spawn().unwrap();

@@ -117,7 +117,8 @@ fn a_black_hole() {
     let started = now();
     let target = format!("tcp://127.0.0.1:{port}");
     let report = failure(&[&target, "--connect-timeout", "300ms"], 28, "connect", "");
-    assert!(now() - started < Duration::from_millis(800), "{:?}", now() - started);
+    // Without the flag it takes 10 s.
+    assert!(now() - started < Duration::from_secs(8), "{:?}", now() - started);
     assert!(hint(&report).contains("firewall"), "{report}");
 }
 
@@ -149,8 +150,9 @@ fn accepts_and_says_nothing() {
     let servers = Servers::with_fault(&["http"], "stall");
     let started = now();
     let url = servers.url("http");
-    let report = failure(&[&url, "--timeout", "1s"], 28, "wait", "timed out after");
-    assert!(now() - started < Duration::from_millis(1500), "{:?}", now() - started);
+    let report = failure(&[&url, "--timeout", "2s"], 28, "wait", "timed out after");
+    // Without the flag it takes 30 s.
+    assert!(now() - started < Duration::from_secs(15), "{:?}", now() - started);
     assert!(hint(&report).starts_with("it took the connection and does not answer"));
 }
 

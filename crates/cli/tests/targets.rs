@@ -352,7 +352,7 @@ fn sockets(portolan: &Portolan) -> usize {
 
 #[test]
 fn metrics() {
-    let servers = Servers::only(&["http"]);
+    let servers = Servers::with_fault(&["http"], "latency=100ms");
     let url = servers.url("http");
     let args = ["probe", "--json", "--metrics", "127.0.0.1:0", "--watch", "20ms", &url, NOTHING];
     let mut live = Portolan::new().start(&args);
@@ -367,10 +367,12 @@ fn metrics() {
         format!("portolan_probe_up{{target=\"{url}\"}} 1"),
         format!("portolan_probe_up{{target=\"{NOTHING}\"}} 0"),
         format!("portolan_probe_http_status{{target=\"{url}\"}} 200"),
-        format!("portolan_probe_phase_duration_seconds{{target=\"{url}\",phase=\"wait\"}} 0.0"),
     ] {
         assert!(page.contains(&line), "{line} is not in:\n{page}");
     }
+    let wait = format!("portolan_probe_phase_duration_seconds{{target=\"{url}\",phase=\"wait\"}} ");
+    let seconds = page.lines().find_map(|line| line.strip_prefix(&wait)).unwrap();
+    assert!((0.05..50.0).contains(&seconds.parse().unwrap()), "{seconds}");
     live.signal(Signal::INT);
     assert_eq!(live.end().code, Some(130));
 }

@@ -10,6 +10,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::Stdio;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use portolan::ws::wire::handshake::accept_of;
 use rustix::process::Signal;
@@ -20,6 +21,7 @@ const TEXT: u8 = 1;
 const BINARY: u8 = 2;
 const CLOSE: u8 = 8;
 const PING: u8 = 9;
+const PONG: u8 = 10;
 
 fn connect(args: &[&str], input: &str) -> Run {
     Portolan::new().run_with_input(&[&["connect"], args].concat(), input)
@@ -100,7 +102,7 @@ fn lines_are_texts_both_ways() {
         let run = connect(&[&[url.as_str(), "--compressed"], flags].concat(), "ahoy\nü\n\nlast");
         assert_eq!(run.done(), "ahoy\nü\n\nlast\n", "{scheme}");
         // The last answer is awaited for as long as the peer may be silent.
-        let run = connect(&[&[url.as_str(), "--idle-timeout", "1s"], flags].concat(), "ahoy\n");
+        let run = connect(&[&[url.as_str(), "--idle-timeout", "2s"], flags].concat(), "ahoy\n");
         assert_eq!(run.done(), "ahoy\n", "{scheme}");
     }
 }
@@ -227,10 +229,10 @@ fn answers_that_do_not_come_are_told_of() {
             }
         }
     });
-    let run = connect(&[&url, "--idle-timeout", "100ms"], "1\n2\n");
+    let run = connect(&[&url, "--idle-timeout", "500ms"], "1\n2\n");
     assert_eq!((run.code, run.out.as_str()), (Some(0), ""));
     assert_eq!(run.err, "note: 2 messages got no answer in time; --idle-timeout waits longer\n");
-    assert_eq!(connect(&[&url, "--idle-timeout", "100ms", "-q"], "1\n").done(), "");
+    assert_eq!(connect(&[&url, "--idle-timeout", "500ms", "-q"], "1\n").done(), "");
     assert_eq!(connect(&[&url, "--send-only"], "1\n").done(), "");
 }
 
@@ -497,11 +499,8 @@ fn relays_add_websocket_and_take_it_off() {
 
 #[test]
 fn a_relay_whose_target_is_down_says_so() {
-    let closed = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
-    let (_relay, url) = serve(&["relay", "ws:0", &format!("tcp://{closed}")]);
+    let refusing = Servers::with_fault(&["tcp"], "refuse");
+    let (_relay, url) = serve(&["relay", "ws:0", &refusing.url("tcp")]);
     let run = connect(&[&url, "--no-shutdown"], "");
     assert_eq!(run.code, Some(56), "{}", run.err);
     assert!(run.err.contains("1014 (bad gateway)"), "{}", run.err);
@@ -534,10 +533,22 @@ fn a_probe_upgrades_pings_and_hears_an_echo() {
         phases.iter().find(|phase| phase["name"] == name).unwrap()["detail"].clone()
     };
     let ws = servers.url("http").replace("http:", "ws:");
-    let report = probe(&(ws.clone() + "ws"), &[]);
+    let report = probe(&(ws.clone() + "ws"), &["--idle-timeout", "20s"]);
     assert_eq!(phase(&report, "upgrade")["status"], 101);
     assert!(phase(&report, "wait")["pong_ms"].is_number());
     assert!(phase(&report, "wait")["echo_ms"].is_number());
+    let (slow, _) = server("", |mut stream| {
+        let (_, ping) = read_frame(&mut stream)?;
+        stream.write_all(&frame(PONG, &ping))?;
+        let (_, question) = read_frame(&mut stream)?;
+        // Who waits no longer says farewell meanwhile, and hears nothing.
+        stream.set_read_timeout(Some(Duration::from_millis(600)))?;
+        read_frame(&mut stream).unwrap_err();
+        stream.write_all(&frame(TEXT, &question))?;
+        rest(stream)
+    });
+    let report = probe(&slow, &["--idle-timeout", "20s"]);
+    assert!(phase(&report, "wait")["echo_ms"].is_number(), "{report}");
     let quiet = probe(&(ws.clone() + "ws/ticks?interval=10"), &[]);
     assert_eq!(phase(&quiet, "wait")["echo_ms"], Value::Null);
     let wss = servers.url("https").replace("https:", "wss:");

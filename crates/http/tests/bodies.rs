@@ -259,8 +259,7 @@ async fn a_long_body_goes_into_a_file_within_the_kernel() {
         _ => answer(200, "x-after: y\r\n", &said),
     })
     .await;
-    let session = Session::new()
-        .with_timeouts(Timeouts { idle: Some(Duration::from_millis(300)), ..Timeouts::default() });
+    let session = Session::new();
     let mut file = tempfile::tempfile().unwrap();
     let told = Mutex::new(0);
     let tell = |more: u64| *told.lock().unwrap() += more;
@@ -281,7 +280,9 @@ async fn a_long_body_goes_into_a_file_within_the_kernel() {
     assert!(!short.splice_to(&file, &tell).await.unwrap());
     assert_eq!(short.text().await.unwrap(), "short");
 
-    let mut cut = session.get(url.with_path("/cut").unwrap()).send().await.unwrap();
+    let impatient = Session::new()
+        .with_timeouts(Timeouts { idle: Some(Duration::from_secs(1)), ..Timeouts::default() });
+    let mut cut = impatient.get(url.with_path("/cut").unwrap()).send().await.unwrap();
     let error = cut.splice_to(&file, &tell).await.unwrap_err();
     assert_eq!((error.kind(), cut.received()), (Kind::Timeout, 1_500_000));
 }

@@ -117,7 +117,7 @@ async fn a_connection_that_is_reset() {
 
 #[tokio::test]
 async fn a_peer_that_falls_silent() {
-    let limit = Some(Duration::from_millis(50));
+    let limit = Some(Duration::from_secs(1));
     let cx = Context::new(Timeouts { operation: limit, ..Timeouts::default() });
     let error = failure(&faulty(ANSWER, "cut=0,stall").await, &cx).await;
     assert_eq!((error.kind(), error.phase()), (Kind::Timeout, Some(WAIT)), "{error:#}");
@@ -200,10 +200,10 @@ async fn a_session_tells_a_short_body_from_a_whole_one() {
 #[tokio::test]
 async fn a_body_that_drips_is_given_up_on_in_time() {
     let url = faulty(ANSWER, "cut=40,stall").await;
-    let request = Session::new().get(&url).timeout(Duration::from_millis(50));
+    let request = Session::new().get(&url).timeout(Duration::from_secs(1));
     let error = request.send().await.unwrap().bytes().await.unwrap_err();
     assert_eq!((error.kind(), error.phase()), (Kind::Timeout, Some(RECEIVE)), "{error:#}");
     let url = faulty("HTTP/1.1 302 X\r\nlocation: /\r\ncontent-length: 9\r\n\r\n", "cut=90,stall");
-    let request = Session::new().get(&url.await).timeout(Duration::from_millis(50));
+    let request = Session::new().get(&url.await).timeout(Duration::from_secs(1));
     assert_eq!(request.send().await.unwrap_err().kind(), Kind::Timeout);
 }

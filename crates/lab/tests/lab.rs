@@ -53,7 +53,7 @@ async fn it_starts_at_once() {
     let elapsed = now() - started;
     println!("started in {elapsed:?}");
     // A release build takes less than 150 ms; this leaves room for busy machines.
-    assert!(elapsed < Duration::from_secs(1), "{elapsed:?}");
+    assert!(elapsed < Duration::from_secs(8), "{elapsed:?}");
     let names: Vec<_> = lab.servers().iter().map(|server| server.name).collect();
     assert_eq!(names, Lab::names());
 }
@@ -135,8 +135,8 @@ async fn proxies_forward_to_loopback_only() {
     assert_eq!(get(&Dialer::new(), lab.url("http-proxy").unwrap(), "/").await.unwrap().0, 400);
 }
 
-/// The answers to numbered datagrams, until none has come for a while.
-async fn datagrams(lab: &Lab, count: u8) -> Vec<u8> {
+/// The answers to numbered datagrams: `expected` ones, and those that come soon after.
+async fn datagrams(lab: &Lab, count: u8, expected: usize) -> Vec<u8> {
     let any = "udp://127.0.0.1:0".parse::<Url>().unwrap();
     let socket = Datagram::bind(&any.endpoint()).await.unwrap();
     let peer = lab.url("udp").unwrap().endpoint();
@@ -146,7 +146,9 @@ async fn datagrams(lab: &Lab, count: u8) -> Vec<u8> {
         socket.send_to(&[number], &peer).await.unwrap();
     }
     loop {
-        let patience = context().limited(Some(Duration::from_millis(200)));
+        let is_all = heard.len() >= expected;
+        let patience = Duration::from_millis(if is_all { 200 } else { 20_000 });
+        let patience = context().limited(Some(patience));
         match patience.until_deadline(socket.receive_from(&mut buffer)).await {
             Some(received) => heard.extend_from_slice(&buffer[..received.unwrap().0]),
             None => return heard,
@@ -158,14 +160,14 @@ async fn datagrams(lab: &Lab, count: u8) -> Vec<u8> {
 async fn datagrams_are_echoed_lost_and_duplicated() {
     let all: Vec<u8> = (0..20).collect();
     let lab = only(&["udp"]).start().await.unwrap();
-    assert_eq!(datagrams(&lab, 20).await, all);
+    assert_eq!(datagrams(&lab, 20, 20).await, all);
     let lab = with_fault(&["udp"], "udp: loss=50%").start().await.unwrap();
-    let some = datagrams(&lab, 20).await;
+    let some = datagrams(&lab, 20, 1).await;
     assert!((1..20).contains(&some.len()), "{some:?}");
     let lab = with_fault(&["udp"], "udp: duplicate=100%").start().await.unwrap();
-    assert_eq!(datagrams(&lab, 20).await.len(), 40);
+    assert_eq!(datagrams(&lab, 20, 40).await.len(), 40);
     let lab = with_fault(&["udp"], "loss=100%").start().await.unwrap();
-    assert_eq!(datagrams(&lab, 2).await, b"");
+    assert_eq!(datagrams(&lab, 2, 0).await, b"");
 }
 
 #[tokio::test]
@@ -229,9 +231,9 @@ async fn peers_of_datagrams_are_observed_and_have_faults_of_their_own() {
         .start()
         .await
         .unwrap();
-    assert_eq!(datagrams(&lab, 3).await, [0, 1, 2]);
-    assert_eq!(datagrams(&lab, 3).await, b"");
-    assert_eq!(datagrams(&lab, 1).await, [0]);
+    assert_eq!(datagrams(&lab, 3, 3).await, [0, 1, 2]);
+    assert_eq!(datagrams(&lab, 3, 0).await, b"");
+    assert_eq!(datagrams(&lab, 1, 1).await, [0]);
     lab.stop().await;
     let mut log = log.0.lock().unwrap().clone();
     log.sort();
@@ -240,8 +242,8 @@ async fn peers_of_datagrams_are_observed_and_have_faults_of_their_own() {
     assert_eq!(log[3..], ["opened"; 3]);
 }
 
-#[tokio::test]
-async fn it_is_down_when_it_has_stopped() {
+/// Stops a lab that is at work; the servers that can be reached all the same.
+async fn left_of_a_stopped_lab() -> Vec<&'static str> {
     let lab = Lab::builder().start().await.unwrap();
     let servers = lab.servers().to_vec();
     let held = Dialer::new().dial_url(lab.url("tcp").unwrap(), &context()).await.unwrap();
@@ -250,13 +252,24 @@ async fn it_is_down_when_it_has_stopped() {
     assert_eq!(held.read(&mut [0; 1]).await.unwrap(), 1);
     lab.stop().await;
     assert_eq!(held.read(&mut [0; 1]).await.unwrap(), 0);
+    let mut left = Vec::new();
     for server in servers.iter().filter(|server| server.name != "udp") {
-        let error = Dialer::new().dial(&server.url.endpoint(), &context()).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Connect, "{}", server.name);
+        match Dialer::new().dial(&server.url.endpoint(), &context()).await {
+            Ok(_) => left.push(server.name),
+            Err(error) => assert_eq!(error.kind(), Kind::Connect, "{}", server.name),
+        }
         if let portolan_core::Host::Path(path) = server.url.host() {
             assert!(!path.exists(), "{}", path.display());
         }
     }
+    left
+}
+
+#[tokio::test]
+async fn it_is_down_when_it_has_stopped() {
+    let left = left_of_a_stopped_lab().await;
+    // Somebody else may have got a port that is free again, but not each time.
+    assert!(left.is_empty() || left_of_a_stopped_lab().await.is_empty(), "{left:?}");
 }
 
 #[tokio::test]
@@ -271,11 +284,18 @@ async fn it_stops_when_it_is_dropped() {
 
 #[tokio::test]
 async fn ports_count_from_a_base() {
-    // Ports of the system's choice show where there is room.
-    let free = only(&["tcp"]).start().await.unwrap();
-    let port = free.url("tcp").unwrap().port();
-    free.stop().await;
-    let lab = only(&["tcp", "udp"]).ports(Ports::Base(port - 1)).start().await.unwrap();
+    let mut tries = 1..=5;
+    let (lab, port) = loop {
+        // Ports of the system's choice show where there is room, if nobody takes it meanwhile.
+        let free = only(&["tcp"]).start().await.unwrap();
+        let port = free.url("tcp").unwrap().port();
+        free.stop().await;
+        match only(&["tcp", "udp"]).ports(Ports::Base(port - 1)).start().await {
+            Ok(lab) => break (lab, port),
+            Err(error) if error.kind() == Kind::Connect && tries.next().is_some() => {}
+            Err(error) => panic!("{error:#}"),
+        }
+    };
     assert_eq!(lab.url("tcp").unwrap().port(), port);
     assert_eq!(lab.url("udp").unwrap().port(), port);
     let taken = only(&["unix", "tcp"]).ports(Ports::Base(port - 1)).start().await.unwrap_err();

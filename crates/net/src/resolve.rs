@@ -22,7 +22,8 @@ pub trait Resolve: Send + Sync {
 /// The system's resolver (`getaddrinfo`): the hosts file, DNS, and whatever else is configured.
 ///
 /// It runs on a thread of its own for each look-up, so a deadline ends the wait, though not the
-/// thread.
+/// thread. Names under `.invalid` never have an address, and nobody is asked for one (RFC 6761,
+/// section 6.4).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemResolver;
 
@@ -32,6 +33,9 @@ impl Resolve for SystemResolver {
         name: &'a str,
     ) -> Pin<Box<dyn Future<Output = Result<Vec<IpAddr>, Error>> + Send + 'a>> {
         Box::pin(async move {
+            if is_invalid(name) {
+                return Err(not_found(name).with_source(NoAddress(INVALID.to_owned())));
+            }
             let question = name.to_owned();
             let looked_up = tokio::task::spawn_blocking(move || look_up(&question)).await;
             let answer = looked_up.unwrap_or_else(|panic| Err(io::Error::other(panic)));
@@ -51,6 +55,13 @@ impl Resolve for SystemResolver {
 
 /// What to do about a failure that getaddrinfo(3) calls temporary (`EAI_AGAIN`).
 const NO_RESOLVER: &str = "no resolver gave an answer: check the network and /etc/resolv.conf";
+
+const INVALID: &str = "no name under .invalid has an address";
+
+fn is_invalid(name: &str) -> bool {
+    let last = name.trim_end_matches('.').rsplit('.').next();
+    last.is_some_and(|label| label.eq_ignore_ascii_case("invalid"))
+}
 
 fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
     let mut addresses = Vec::new();
@@ -78,5 +89,22 @@ impl From<&io::Error> for NoAddress {
         let words = error.to_string();
         let words = words.trim_start_matches("failed to lookup address information: ");
         Self(words.to_lowercase())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_is_asked_for_what_is_invalid() {
+        for name in ["invalid", "nowhere.invalid", "a.b.INVALID."] {
+            let error = SystemResolver.resolve(name).await.unwrap_err();
+            assert_eq!(error.kind(), Kind::Resolve);
+            assert_eq!(format!("{error:#}"), format!("could not resolve {name}: {INVALID}"));
+        }
+        for name in ["localhost", "invalid.test", "notinvalid"] {
+            assert!(!is_invalid(name), "{name}");
+        }
     }
 }

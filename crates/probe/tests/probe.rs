@@ -82,7 +82,7 @@ async fn datagrams_that_are_answered() {
         let (size, peer) = echo.receive_from(&mut buffer).await.unwrap();
         echo.send_to(&buffer[..size], &peer).await.unwrap();
     };
-    let idle = Some(Duration::from_millis(50));
+    let idle = Some(Duration::from_secs(1));
     let prober = Prober::new(Dialer::new()).with_timeouts(Timeouts { idle, ..Timeouts::default() });
     let target = Target::from(format!("udp://127.0.0.1:{port}").parse::<Url>().unwrap());
     let (report, ()) = tokio::join!(prober.probe(&target, None), answer);

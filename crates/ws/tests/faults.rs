@@ -187,7 +187,9 @@ async fn a_masked_frame_of_a_server_breaks_the_protocol() {
 
 #[tokio::test]
 async fn a_handshake_without_end_has_one() {
-    let (url, _ends) = echo_server(Config { handshake: BRIEF, ..Config::default() }).await;
+    // Long enough for that of somebody else meanwhile.
+    let handshake = Duration::from_secs(1);
+    let (url, _ends) = echo_server(Config { handshake, ..Config::default() }).await;
     // One byte at a time keeps nobody waiting.
     let mut slow = dial(&url).await;
     let (mut reader, mut writer) = tokio::io::split(&mut slow);

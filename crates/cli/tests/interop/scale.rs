@@ -170,18 +170,23 @@ fn a_thousand_slow_visitors_do_not_delay_a_normal_one() {
     let (_live, url) = web_server();
     let slow: Vec<_> = (0..SLOW).map(|_| dial(&url)).collect();
     let request = b"GET /small HTTP/1.1\r\n";
+    let mut times = Vec::new();
     for byte in &request[..10] {
         // A byte a second of each, as long as this lasts.
         let second = now() + Duration::from_secs(1);
         slow.iter().for_each(|mut connection| connection.write_all(&[*byte]).unwrap());
-        let mut times = Vec::new();
-        while now() < second {
+        loop {
             let started = now();
             fetched(&dial(&url));
-            times.push(now() - started);
+            let ended = now();
+            times.push(ended - started);
+            if ended >= second {
+                break;
+            }
         }
-        times.sort();
-        let middle = times[times.len() / 2];
-        assert!(middle < Duration::from_millis(50), "a normal one takes {middle:?}");
     }
+    times.sort();
+    let middle = times[times.len() / 2];
+    // Who waits for the slow ones waits for a second and more.
+    assert!(middle < Duration::from_millis(500), "a normal one takes {middle:?}");
 }

@@ -241,7 +241,7 @@ fn clear_text_is_told_from_tls() {
 #[test]
 fn a_silent_handshake_times_out() {
     let server = Peer::script("kept.append(peer)");
-    probe(&format!("tls://127.0.0.1:{} --connect-timeout 500ms", server.port))
+    probe(&format!("tls://127.0.0.1:{} --connect-timeout 2s", server.port))
         .is_down(28, "tls", "timeout")
         .hints("does it speak TLS?");
 }

@@ -48,7 +48,7 @@ fn servers_of_python_echo() {
         let run = Portolan::new().run(&["connect", &(url.clone() + "fire"), "--recv-only"]);
         assert_eq!(run.code, Some(56), "{library}: {}", run.err);
         assert!(run.err.contains("1011 (internal error): on fire"), "{library}: {}", run.err);
-        let run = Portolan::new().run(&["probe", "--json", &url]);
+        let run = Portolan::new().run(&["probe", "--json", &url, "--idle-timeout", "20s"]);
         let wait = run.objects()[0]["phases"].as_array().unwrap().last().unwrap().clone();
         assert!(wait["detail"]["echo_ms"].is_number(), "{library}: {wait}");
     }
@@ -146,7 +146,7 @@ fn the_cases_of_conformance_hold_for_python() {
 fn conform(case: &Case, port: u16) -> Result<(), String> {
     let broken = |error: std::io::Error| format!("{}: {error}", case.id);
     let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(broken)?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).map_err(broken)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60))).map_err(broken)?;
     shake_hands(&mut stream, case).map_err(broken)?;
     let mut tester = Tester::new(case, true);
     let mut heard = Vec::new();

@@ -6,6 +6,7 @@ use portolan_core::Timeouts;
 
 use super::*;
 use crate::Listener;
+use crate::fault::Plan;
 
 /// A resolver with a table; names that are not in it never resolve.
 struct Table(HashMap<&'static str, Vec<IpAddr>>);
@@ -44,9 +45,11 @@ async fn listener() -> (Listener, u16) {
     (listener, port)
 }
 
-/// A port on which nobody listens.
-async fn closed_port() -> u16 {
-    listener().await.1
+/// A port on which nobody listens, and what keeps it so.
+async fn closed_port() -> (Listener, u16) {
+    let (bound, port) = listener().await;
+    let refusing = Plan::new(vec!["refuse".parse().unwrap()], 0);
+    (bound.with_faults(refusing).unwrap(), port)
 }
 
 #[tokio::test]
@@ -63,7 +66,8 @@ async fn a_refused_family_falls_back_to_the_other_and_is_kept() {
 
 #[tokio::test]
 async fn a_closed_port_is_an_error_that_knows_everything() {
-    let target = endpoint("four.test", closed_port().await);
+    let (_closed, port) = closed_port().await;
+    let target = endpoint("four.test", port);
     let error = Dialer::new().with_resolver(table()).dial(&target, &cx()).await.unwrap_err();
     assert_eq!((error.kind(), error.phase()), (Kind::Connect, Some(Phase::CONNECT)));
     assert_eq!(error.endpoint(), Some(&target));

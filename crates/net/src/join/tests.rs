@@ -247,7 +247,7 @@ async fn the_rate_is_kept_each_way() {
         let (got, ()) = tokio::join!(receive(&mut far), send(&mut near, &bytes, &[100_000]));
         let elapsed = started.elapsed();
         assert!(got == bytes);
-        let expected = Duration::from_millis(200)..Duration::from_millis(600);
+        let expected = Duration::from_millis(200)..Duration::from_secs(10);
         assert!(expected.contains(&elapsed), "{sort:?}: {elapsed:?}");
     }
 }

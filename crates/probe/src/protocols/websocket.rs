@@ -12,7 +12,8 @@ use super::{Answer, Answering, Protocol, Visit};
 const WAIT: Phase = Phase::new("wait");
 /// What is sent to see whether the server echoes.
 const QUESTION: &str = "portolan probe";
-/// How long an echo may take beyond the time of the pong, and how long the farewell.
+/// How long an echo may take beyond the time of the pong where no idle limit says otherwise, and how
+/// long the farewell.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 pub(super) struct WebSockets;
@@ -62,8 +63,8 @@ async fn echo(socket: &mut WebSocket, pong: Duration, cx: &Context) -> Option<Du
         socket.send(QUESTION).await?;
         socket.receive().await
     };
-    let asked: Option<Result<_, Error>> =
-        cx.limited(Some(pong + PATIENCE)).until_deadline(asking).await;
+    let patience = cx.timeouts().idle.unwrap_or(pong + PATIENCE);
+    let asked: Option<Result<_, Error>> = cx.limited(Some(patience)).until_deadline(asking).await;
     let elapsed = now().saturating_duration_since(started);
     let answer = asked?.ok()??;
     (answer.as_str() == Some(QUESTION)).then_some(elapsed)
