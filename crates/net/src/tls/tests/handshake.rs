@@ -201,7 +201,7 @@ async fn in_tls_1_3_the_refusal_of_a_client_comes_with_the_first_read() {
     assert!(refusal_of(&std::io::Error::other("something else")).is_none());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_client_that_is_refused_may_say_something_before_it_reads_why() {
     let ca = Ca::named("Root");
     let server = ca.server().with_client_ca([ca.der()]).unwrap();
