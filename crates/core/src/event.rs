@@ -89,7 +89,8 @@ pub struct Answered {
     pub referer: Option<String>,
     /// What the request's `User-Agent` said.
     pub agent: Option<String>,
-    /// What the system said, where the server could not do what was asked for: the peer is not told.
+    /// What the system said, where the server could not do what was asked for; the peer is not
+    /// told.
     pub failure: Option<String>,
 }
 

@@ -144,8 +144,8 @@ impl Context {
         self.shared.stopping.cancelled().await;
     }
 
-    /// Runs `future` until it ends, or gives `None` when a server has asked its handlers to finish
-    /// and nothing came of it for [`QUIET`](Self::QUIET).
+    /// Runs `future` until it ends, or gives `None` where a server has asked its handlers to finish
+    /// and it has not ended within [`QUIET`](Self::QUIET) of that, or of its beginning.
     pub async fn until_stopping<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         let stopped = async {
             self.stopping().await;

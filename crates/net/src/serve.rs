@@ -171,12 +171,16 @@ async fn accept(
 
 /// Lets in who had connected before the shutdown.
 async fn accept_last(listener: &Listener, visitors: &mut Visitors<impl Handler>, cx: &Context) {
+    let unlimited = Context::new(Timeouts::default());
+    let all = async {
+        let look = || unlimited.limited(Some(LOOK));
+        while let Some(incoming) = look().until_deadline(listener.accept()).await {
+            let cx = cx.of_connection(incoming.peer());
+            visitors.welcome(incoming, cx, None);
+        }
+    };
     // Under a flood there would always be another one.
-    let last = Context::new(Timeouts::default()).limited(Some(Context::QUIET));
-    while let Some(incoming) = last.limited(Some(LOOK)).until_deadline(listener.accept()).await {
-        let cx = cx.of_connection(incoming.peer());
-        visitors.welcome(incoming, cx, None);
-    }
+    unlimited.limited(Some(Context::QUIET)).until_deadline(all).await;
 }
 
 #[cfg(test)]

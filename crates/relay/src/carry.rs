@@ -52,7 +52,8 @@ impl Carry {
     /// datagrams until nothing has passed for the context's idle limit (60 s where it has none).
     /// When a stream has said all to an end of messages, an answer is awaited for 2 s (or that
     /// limit), or 10 s while a WebSocket has sent fewer messages than it got, unless [`Until`] says
-    /// that nobody would hear it; then a WebSocket is closed.
+    /// that nobody would hear it; then a WebSocket is closed. What a stream says after that is read
+    /// for nobody, for 2 s at most: a socket that is closed with something unread is reset.
     ///
     /// # Errors
     /// [`Kind::Lost`] where an end breaks, or closes a WebSocket with another code than 1000 or
@@ -97,11 +98,13 @@ impl Carry {
             () = stopping => Ok(()),
         };
         let left = leave(&mut there, &mut back, ended.is_err(), &quiet).await;
-        // What is near need not end where only one end is waited for: it may be a terminal.
-        if self.join.until == Until::Both {
-            there.drain(cx).await;
+        if ended.is_ok() {
+            // What is near need not end where only one end is waited for: it may be a terminal.
+            if self.join.until == Until::Both {
+                there.hear_out(cx).await;
+            }
+            back.hear_out(cx).await;
         }
-        back.drain(cx).await;
         ended.and(left).or_else(|error| match error.kind() {
             // That no answer comes shows to either of the two that wait for it.
             Kind::Timeout if quiet.is_shortened() && !is_lost(&error) => {
@@ -253,9 +256,9 @@ impl Way {
         other.carry(quiet).await
     }
 
-    /// Reads what a stream still says, for nobody: a socket that is closed with something unread is
-    /// reset, and its peer may lose what it has not read.
-    async fn drain(&mut self, cx: &Context) {
+    /// Reads what a stream still says, for nobody: its peer may lose what it was told last where the
+    /// socket is closed with something unread.
+    async fn hear_out(&mut self, cx: &Context) {
         if self.from.is_stream() {
             let ending = async { while let Ok(Some(_)) = self.from.receive().await {} };
             cx.limited(Some(LAST_ANSWER)).until_deadline(ending).await;

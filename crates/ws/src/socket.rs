@@ -82,8 +82,8 @@ impl WebSocket {
     /// no failure of who sends, and [`receive`](Self::receive) gives the end.
     ///
     /// # Errors
-    /// [`Kind::Lost`] where the connection is closed otherwise or lost, [`Kind::Timeout`] where the peer reads
-    /// nothing for [`Config::stall`].
+    /// [`Kind::Lost`] where the connection is closed otherwise or lost, [`Kind::Timeout`] where the
+    /// peer reads nothing for [`Config::stall`], or does not close for [`Config::close`].
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
         self.feed(message).await?;
         self.flush().await

@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{cx, echo};
 use portolan_core::{Error, Kind};
 use portolan_net::Stream;
@@ -154,4 +156,25 @@ async fn who_has_closed_sends_nothing_more_whether_the_server_stops_or_not() {
     let (mut socket, received) = receiving.await.unwrap();
     assert_eq!(received.unwrap(), Some("ahoy".into()));
     is_closed(socket.send("one more thing").await);
+}
+
+#[tokio::test]
+async fn who_only_sends_lets_others_run_and_learns_of_the_end() {
+    let (ours, mut theirs) = tokio::io::duplex(64 * 1024);
+    // A peer that reads, and does not close.
+    tokio::spawn(async move { tokio::io::copy(&mut theirs, &mut tokio::io::sink()).await });
+    let stop = CancellationToken::new();
+    let config = Config { close: Duration::from_millis(100), ..Config::default() };
+    let (stream, cx) = (Stream::boxed(ours), cx().with_stopping(stop.clone()));
+    let mut socket = WebSocket::new(Role::Server, stream, &[], &config, &Agreed::default(), &cx);
+    let sending = tokio::spawn(async move {
+        loop {
+            if let Err(error) = socket.send("ahoy").await {
+                return error;
+            }
+        }
+    });
+    tokio::task::yield_now().await;
+    stop.cancel();
+    assert_eq!(sending.await.unwrap().kind(), Kind::Timeout);
 }

@@ -81,13 +81,13 @@ async fn connect(
         () = stdio.failing() => Ok(Exit::DONE),
         () = signals.next() => {
             end.cancel();
+            let mut stdout = stdio.clone();
+            // What has come is still written, and a WebSocket is told that we go.
             let leaving = async {
-                if is_websocket(args) {
-                    // It is told that we go.
-                    let _ = connecting.await;
-                }
-                // What has come is still written.
-                let _ = stdio.clone().flush().await;
+                let _ = match is_websocket(args) {
+                    true => tokio::join!(stdout.flush(), connecting).0,
+                    false => stdout.flush().await,
+                };
             };
             // A second signal does not wait for it.
             tokio::select! {

@@ -187,7 +187,10 @@ impl<'a> Exchange<'a> {
             return Poll::Ready(Next::End(End::Refuse(BadRequest::TooSlow, None)));
         }
         if self.visit.cx.is_stopping() || stopping.poll(cx).is_ready() {
-            ready!(self.io.poll_limit(cx, Wait::Last, portolan_net::Context::QUIET));
+            // Blank lines begin no request, and renew no limit.
+            if !self.has_blank {
+                ready!(self.io.poll_limit(cx, Wait::Last, portolan_net::Context::QUIET));
+            }
             return Poll::Ready(Next::End(End::Close { lingers: false }));
         }
         let limit = if self.count == 0 { limits.head_time } else { limits.keep_alive };

@@ -34,12 +34,12 @@ async fn forward(connection: Connection, cx: Context) -> Result<(), Error> {
     let Some(asked) = asked else { return Ok(()) };
     let (protocol, command, target) = asked.map_err(broken)?;
     let reached = match command {
-        Socks5Command::TCPConnect => reach(target, &cx).await,
+        Socks5Command::TCPConnect => cx.until_stopping(reach(target, &cx)).await,
         Socks5Command::TCPBind | Socks5Command::UDPAssociate => {
-            Err(ReplyError::CommandNotSupported)
+            Some(Err(ReplyError::CommandNotSupported))
         }
     };
-    match reached {
+    match reached.unwrap_or(Err(ReplyError::GeneralFailure)) {
         Ok((upstream, bound)) => {
             let client = protocol.reply_success(bound).await.map_err(broken)?;
             // What ends a tunnel is between the two at its ends.

@@ -230,8 +230,8 @@ impl<const N: usize> Joined<N> {
     }
 }
 
-/// Reads what is said to nobody: a socket that is closed with something unread is reset, and its peer
-/// may lose what it was told last.
+/// Reads what is said to nobody: a socket that is closed with something unread is reset, and its
+/// peer may lose what it was told last.
 async fn hear_out(stream: &mut Stream, cx: &Context) {
     let mut nobody = tokio::io::sink();
     let ending = tokio::io::copy(stream, &mut nobody);

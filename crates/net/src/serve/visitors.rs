@@ -238,7 +238,6 @@ async fn establish(
     visit.accepted = accepted;
     visit.slot = incoming.take_slot();
     let established = match admitted {
-        // One that has nothing to wait for may have said something already.
         Ok(_) => cx.until_stopping(incoming.establish(&cx)).await.unwrap_or(Ok(None)),
         Err(error) => Err(error),
     };

@@ -12,8 +12,8 @@ use super::{Answer, Answering, Protocol, Visit};
 const WAIT: Phase = Phase::new("wait");
 /// What is sent to see whether the server echoes.
 const QUESTION: &str = "portolan probe";
-/// How long an echo may take beyond the time of the pong where no idle limit says otherwise, and how
-/// long the farewell.
+/// How long an echo may take beyond the time of the pong where no idle limit says otherwise, and
+/// how long the farewell.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 pub(super) struct WebSockets;

@@ -12,6 +12,7 @@ use portolan_core::units::show_duration;
 use portolan_core::{Direction, Error, Event, Frame, Kind};
 use portolan_net::{Context, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop;
 use tokio_util::io::poll_read_buf;
 
 use super::watch::{Due, FLOOD, Watch};
@@ -450,10 +451,19 @@ impl Core {
 
     /// Waits until there is room for another message.
     pub(crate) fn poll_room(&mut self, task: &mut task::Context<'_>) -> Poll<Result<(), Error>> {
-        match self.output.len() < FULL {
-            true => Poll::Ready(self.takes().map(drop)),
-            false => self.poll_flush(task),
+        if self.output.len() >= FULL {
+            return self.poll_flush(task);
         }
+        while !self.takes()? {
+            // There is always room for what is dropped: who only sends lets others run all the same,
+            // and learns of a peer that does not close.
+            ready!(coop::poll_proceed(task)).made_progress();
+            match self.watch.poll(&self.cx, task) {
+                Poll::Ready(due) => self.act(due),
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Puts a message behind what waits to be written.
