@@ -174,6 +174,29 @@ fn the_log_says_what_the_system_refused() {
 }
 
 #[test]
+fn who_asks_late_is_answered_in_a_crowd() {
+    let home = Portolan::new();
+    home.file("chart.txt", "here be dragons");
+    let dir = home.home.path().to_str().unwrap().to_owned();
+    // What is told of so many on stdout would fill it.
+    let quiet = ["--workers", "1", "--access-log", "off"];
+    let mut live = home.start(&[&["serve", "http", &dir, "--listen", ":0"], &quiet[..]].concat());
+    let line = live.line();
+    let url = line.strip_prefix("listening on ").unwrap().trim_end_matches('/');
+    // Their requests never come to an end.
+    let crowd: Vec<_> = (0..600).map(|_| connect(url)).collect();
+    crowd.iter().for_each(|mut slow| slow.write_all(b"GET").unwrap());
+    for _ in 0..100 {
+        let mut late = connect(url);
+        // By then the server holds it as one that is silent.
+        std::thread::sleep(Duration::from_millis(10));
+        late.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        write!(late, "GET /chart.txt HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        assert!(read_head(&mut late).unwrap().starts_with("HTTP/1.1 200 "));
+    }
+}
+
+#[test]
 fn flags_say_how_files_are_shown() {
     let (_live, url) = site(&[
         "--hidden",

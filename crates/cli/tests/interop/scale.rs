@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -76,15 +77,19 @@ fn faults_hold_back_what_is_not_read() {
 /// As many idle connections as this are held.
 const IDLE: usize = 10_000;
 
-/// Lets this process, and those that it starts, hold as many.
-fn allow_connections() {
+/// Lets this process, and those that it starts, hold as many; one test at a time, as two might
+/// need more than the system allows.
+fn allow_connections() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+    alone
 }
 
 #[test]
 fn ten_thousand_idle_connections_end_with_a_signal() {
-    allow_connections();
+    let _alone = allow_connections();
     for model in ["async", "event-loop"] {
         // The best of three counts: the machine may have other things to do.
         let quickest = (0..3).map(|_| hold_and_end(model)).find(|time| *time < LIMIT);
@@ -149,7 +154,7 @@ fn web_server() -> (Live, String) {
 
 #[test]
 fn ten_thousand_visitors_of_a_web_server_are_answered_and_kept() {
-    allow_connections();
+    let _alone = allow_connections();
     let (mut live, url) = web_server();
     let connections: Vec<_> = (0..IDLE).map(|_| dial(&url)).collect();
     for _ in 0..2 {
@@ -166,7 +171,7 @@ fn ten_thousand_visitors_of_a_web_server_are_answered_and_kept() {
 #[test]
 fn a_thousand_slow_visitors_do_not_delay_a_normal_one() {
     const SLOW: usize = 1000;
-    allow_connections();
+    let _alone = allow_connections();
     let (_live, url) = web_server();
     let slow: Vec<_> = (0..SLOW).map(|_| dial(&url)).collect();
     let request = b"GET /small HTTP/1.1\r\n";

@@ -27,9 +27,11 @@ use crate::wire::{BadRequest, Fields, Head, Scan, settle_version};
 /// is reset, and the peer would not learn why (RFC 9112 section 9.6).
 pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a connection is silent before it rests, which saves memory and costs some calls of the
-/// system; not at all where more connections than this are awake.
+/// system; not at all where more connections than this are awake, but for the time that the runtime
+/// needs to look what has come: who rested before that would wake, and rest, without end.
 const SILENCE: Duration = Duration::from_secs(1);
 const MANY_AWAKE: usize = 512;
+const LOOK: Duration = Duration::from_millis(1);
 
 /// A connection, and how far its next request was read.
 pub(super) struct Exchange<'a> {
@@ -41,6 +43,8 @@ pub(super) struct Exchange<'a> {
     /// Requests so far.
     count: u64,
     may_rest: bool,
+    /// Whether no request has come since the connection began, or woke.
+    is_fresh: bool,
     /// Whether blank lines came since the last request: a rest would begin the limit anew.
     has_blank: bool,
 }
@@ -107,7 +111,8 @@ impl<'a> Exchange<'a> {
     /// A connection that has carried `count` requests.
     pub(super) fn new(stream: Stream, visit: &'a Visit, count: u64, may_rest: bool) -> Self {
         let (io, scan) = (Buffered::new(stream), Scan::default());
-        Self { visit, io, sending: None, scan, count, may_rest, has_blank: false }
+        let (is_fresh, has_blank) = (true, false);
+        Self { visit, io, sending: None, scan, count, may_rest, is_fresh, has_blank }
     }
 
     /// Answers requests, until there will be no other: the server stops and none is under way, or
@@ -195,7 +200,11 @@ impl<'a> Exchange<'a> {
         }
         let limit = if self.count == 0 { limits.head_time } else { limits.keep_alive };
         let is_crowded = self.visit.server.awake.load(Ordering::Relaxed) > MANY_AWAKE;
-        let silence = if is_crowded { Duration::ZERO } else { SILENCE };
+        let silence = match is_crowded {
+            true if self.is_fresh => LOOK,
+            true => Duration::ZERO,
+            false => SILENCE,
+        };
         let may_rest = self.may_rest && !self.has_blank;
         let rest = Some(silence).filter(|silence| may_rest && *silence < limit);
         if rest != Some(Duration::ZERO) {
@@ -263,7 +272,7 @@ impl<'a> Exchange<'a> {
         let mut fields = Fields::new();
         let head = Head::parse(&input[..end], &mut fields, limits)?;
         self.scan = Scan::default();
-        self.has_blank = false;
+        (self.is_fresh, self.has_blank) = (false, false);
         self.count += 1;
         let may_persist =
             head.is_persistent && limits.requests.is_none_or(|most| self.count < most);
