@@ -256,8 +256,8 @@ impl Way {
         other.carry(quiet).await
     }
 
-    /// Reads what a stream still says, for nobody: its peer may lose what it was told last where the
-    /// socket is closed with something unread.
+    /// Reads what a stream still says, for nobody: its peer may lose what it was told last where
+    /// the socket is closed with something unread.
     async fn hear_out(&mut self, cx: &Context) {
         if self.from.is_stream() {
             let ending = async { while let Ok(Some(_)) = self.from.receive().await {} };

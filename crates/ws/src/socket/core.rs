@@ -455,8 +455,8 @@ impl Core {
             return self.poll_flush(task);
         }
         while !self.takes()? {
-            // There is always room for what is dropped: who only sends lets others run all the same,
-            // and learns of a peer that does not close.
+            // There is always room for what is dropped: who only sends lets others run all the
+            // same, and learns of a peer that does not close.
             ready!(coop::poll_proceed(task)).made_progress();
             match self.watch.poll(&self.cx, task) {
                 Poll::Ready(due) => self.act(due),
